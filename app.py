@@ -80,8 +80,8 @@ def redrive(_event: Any, context: Any) -> dict[str, int]:
 
 
 @app.lambda_function(name="migrate")
-def migrate(_event: Any, _context: Any) -> dict[str, str]:
-    return handlers.migrate()
+def migrate(event: Any, _context: Any) -> dict[str, object]:
+    return handlers.migrate(event)
 
 
 @app.lambda_function(name="tokens")

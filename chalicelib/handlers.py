@@ -71,11 +71,11 @@ def redrive(context: Any) -> dict[str, int]:
     return vars(dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds))
 
 
-def migrate() -> dict[str, str]:
-    """Migrate the database of the stage to the newest schema."""
+def migrate(event: object) -> dict[str, object]:
+    """Migrate the database of the stage to the newest schema. `stage_migration.Order` describes the event."""
     from chalicelib.migrations.stage_migration import migrate_stage
 
-    return migrate_stage(os.environ)
+    return migrate_stage(os.environ, event)
 
 
 def administer_tokens(order: Mapping[str, object]) -> object:

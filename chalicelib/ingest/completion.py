@@ -149,13 +149,14 @@ class Completion:
         during this step: Postgres may already have sent all rows, and a request to S3 that is running does not check
         the deadline.
         """
-        dataset, reading = self.attempt.dataset, self.staged.reading
+        dataset, reading, session = self.attempt.dataset, self.staged.reading, self.attempt.session
         columns = [column.name for column, _ in dataset.references]
         with self.attempt.opened() as body:
             if body.etag != self.staged.etag:  # possible in a bucket without versioning
                 raise StorageUnavailable("the object was overwritten while it was being loaded")
             report = OrphanReport(dataset, reading.seeker(InTime(body.stream)), columns, self.rejects.add)
-            self.attempt.session.copy_out(orphans.listing(columns), report)
+            with session.patient():
+                session.copy_out(orphans.listing(columns), report)
 
 
 def _retried(session: Session, step: Callable[[], Result]) -> Result:

@@ -2,20 +2,31 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chalicelib.cloud.database import sqlstate
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.errors import ConfigurationError
+from chalicelib.core.errors import ConfigurationError, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 _VERSIONS = Path(__file__).parent / "versions"
 # Either SQL or a call of Alembic's `op.create_table`
 _CREATED = re.compile(r"""create[ _]table\W+(?:if\s+not\s+exists\W+)?(?:public\W+)?(\w+)""", re.IGNORECASE)
+_REFUSED = "28"  # the first characters of the SQLSTATEs for a wrong user or password
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """The revision that a database has after a migration, and notes about what the database owner may not change."""
+
+    revision: str
+    notes: tuple[str, ...] = ()
 
 
 def upgrade(
@@ -26,26 +37,24 @@ def upgrade(
     revision: str = "head",
     app_url: str | None = None,
     connections: int = -1,
-) -> str:
-    """Upgrade the database to `revision`, and return the revision that the database then has. Nothing changes if the
-    database already has this revision.
+) -> Migrated:
+    """Upgrade the database to `revision`. Nothing changes if the database already has this revision.
 
     `database_url` is the URL of the database owner. `tls` and `ca` have the values of the settings DATABASE_TLS and
     DATABASE_CA. `app_url` is the URL with which the functions log in. The role in this URL is created if necessary, and
-    gets its rights. The role may have at most `connections` connections at a time; -1 means no limit. Raises
-    ConfigurationError if the newest revision lacks the table of a dataset; then nothing changes.
-    """
-    import ssl
+    gets its login and its rights. Without a password in the URL, the functions log in with IAM tokens. The role may
+    have at most `connections` connections at a time; -1 means no limit.
 
+    Raises ConfigurationError if the newest revision lacks the table of a dataset, or if the functions could not log in
+    afterwards. Then nothing changes. Raises DatabaseUnavailable if a login of the functions could not be tried.
+    """
     from alembic import command
     from alembic.runtime.migration import MigrationContext
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.pool import NullPool
+    from sqlalchemy import text
 
-    context = ssl.create_default_context(cafile=ca or None) if tls == "verify-full" else False
-    engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": context})
     config = _config()
-    with engine.begin() as connection:
+    notes: list[str] = []
+    with _engine(database_url, tls, ca).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
@@ -53,9 +62,36 @@ def upgrade(
             _require(_tables(connection))
         if app_url is not None:
             from chalicelib.migrations import database_role
+            from chalicelib.migrations.limits import Limits
+            from chalicelib.migrations.role_login import Login
 
-            database_role.admit(connection, app_url, connections)
-        return MigrationContext.configure(connection).get_current_revision() or "base"
+            login = Login.of(app_url, lambda: _accepts(_engine(app_url, tls, ca)))
+            notes = database_role.admit(connection, login, Limits(connections))
+        return Migrated(MigrationContext.configure(connection).get_current_revision() or "base", tuple(notes))
+
+
+def _engine(database_url: str, tls: str, ca: str) -> "Engine":
+    import ssl
+
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    context = ssl.create_default_context(cafile=ca or None) if tls == "verify-full" else False
+    return create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": context})
+
+
+def _accepts(engine: "Engine") -> bool:
+    """Return whether the database accepts the user and the password of `engine`. Raises DatabaseUnavailable if the
+    login fails for another reason."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        engine.connect().close()
+    except DBAPIError as error:
+        if error.orig is not None and sqlstate(error.orig).startswith(_REFUSED):
+            return False
+        raise DatabaseUnavailable("the login of the functions could not be tried") from None
+    return True
 
 
 def check_datasets(versions: Path = _VERSIONS) -> None:

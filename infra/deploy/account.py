@@ -11,9 +11,7 @@ from urllib.parse import quote
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.errors import CommandError
-from cli.functions import FunctionFailed
-from infra.deploy import driver, memory, package, plan, project, record, removal, tables
+from infra.deploy import driver, memory, migration, package, plan, project, record, removal, tables
 from infra.deploy.driver import Report, Steps
 from infra.deploy.logins import Logins
 from infra.deploy.smoke import smoke
@@ -21,13 +19,10 @@ from infra.deploy.target import APP, CA_FILE, Target, Vpc, bucket_names, queue_n
 from infra.errors import CloudError
 from infra.local import provision
 from infra.local.state import ENV_KEYS, State
-from infra.locks import attempts
 from infra.settings.chosen import Chosen, check, choose, of_one_command
 
 _OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # Postgres roles, with the names in infra/aws/templates/database.yaml
 _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket", "BACKUP_BUCKET": "BackupBucket"}
-_SETTLED = 120  # seconds until a new IAM role is in effect and a new database accepts connections
-_TRANSIENT = ("DatabaseUnavailable", "InterfaceError", "OperationalError", "TimeoutError", "authentication failed")
 Outputs = dict[str, str]
 
 
@@ -272,19 +267,11 @@ def _deploy_code(target: Target) -> None:
     record.keep(target)
 
 
-def _migrate(target: Target) -> None:
-    """Run the migrations. Retry while the function's network, its role or the database are not ready."""
+def _migrate(target: Target) -> list[str]:
+    """Run the migrations, and return their notes."""
     waiter = target.client("lambda").get_waiter("function_active_v2")
     waiter.wait(FunctionName=target.function("migrate"))
-    for again in attempts(_SETTLED):
-        try:
-            driver.migrate(target)
-            return
-        except CommandError as error:
-            message = f"{error.kind if isinstance(error, FunctionFailed) else ''} {error}"
-            if not any(word in message for word in _TRANSIENT):
-                raise
-            again()
+    return migration.patiently(lambda: driver.migrate(target))
 
 
 def _vpc(outputs: Outputs) -> Vpc:

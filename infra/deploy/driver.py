@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from infra.locks import attempts, locked
 
 Report = Callable[[str], None]
 Failure = BotoCoreError | ClientError
-Steps = tuple[tuple[str, Callable[[Target], None]], ...]
+# A step may return notes for the person who deploys.
+Steps = tuple[tuple[str, Callable[[Target], Iterable[str] | None]], ...]
 _LOG_DAYS = 14
 _PROPAGATION = 90  # seconds after which all parts of AWS surely know a new role
 _ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
@@ -41,7 +42,8 @@ def deploy(target: Target, report: Report, steps: Steps | None = None) -> None:
     for name, step in steps or STEPS:
         report(name)
         try:
-            step(target)
+            for note in step(target) or ():
+                report(f"note: {note}")
         except (BotoCoreError, ClientError) as error:
             raise CloudError(f"{name} failed: {reason(target, error)}") from error
     (target.work / "release").write_text(project.release(target))
@@ -196,8 +198,9 @@ def admit_pages(target: Target) -> None:
     admit_forms(target, origins(target))
 
 
-def migrate(target: Target) -> None:
-    invoke(target, "migrate", {})
+def migrate(target: Target) -> list[str]:
+    """Run the migrations, and return the notes about what the database owner may not change."""
+    return list(invoke(target, "migrate", {}).get("notes", ()))
 
 
 def configure_retries(target: Target) -> None:

@@ -15,6 +15,7 @@ import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection, identifier, literal
 
+from chalicelib.migrations.limits import Limits
 from infra.errors import CloudError
 
 DATABASE = "hireflow"
@@ -121,11 +122,12 @@ def create(superuser_url: str, role: Role) -> None:
 
 
 def limit_connections(superuser_url: str, role: Role, connections: int) -> None:
-    """Limit the number of connections of a role, and the time that a connection may be idle."""
+    """Limit the number of connections of a role, and the time that a connection or a transaction may be idle."""
     name = identifier(role.user)
     with closing(connect(superuser_url)) as server:
         server.run(f"ALTER ROLE {name} CONNECTION LIMIT {connections}")
-        server.run(f"ALTER ROLE {name} SET idle_session_timeout = '2min'")
+        for timeout, value in Limits().timeouts.items():
+            server.run(f"ALTER ROLE {name} SET {timeout} = {literal(value)}")
 
 
 def functions_url(owner_url: str) -> str:

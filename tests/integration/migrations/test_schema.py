@@ -73,14 +73,16 @@ def test_two_migrations_at_once_and_a_repeated_one_reach_the_newest_revision(pos
         admin.run(f"CREATE DATABASE twice OWNER {postgres.role.user}")
     url = postgres.url.rsplit("/", 1)[0] + "/twice"
     revisions: list[str] = []
-    threads = [threading.Thread(target=lambda: revisions.append(upgrade(url, tls="disable"))) for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda: revisions.append(upgrade(url, tls="disable").revision)) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     newest = newest_revision()
     assert revisions == [newest, newest]
-    assert upgrade(url, tls="disable") == newest
+    assert upgrade(url, tls="disable").revision == newest
 
 
 def test_changes_of_every_dataset_are_tracked_even_in_a_bulk_load(database: Database) -> None:
