@@ -151,12 +151,11 @@ class Completion:
         """
         dataset, reading, session = self.attempt.dataset, self.staged.reading, self.attempt.session
         columns = [column.name for column, _ in dataset.references]
-        with self.attempt.opened() as body:
+        with session.patient(), self.attempt.opened() as body:
             if body.etag != self.staged.etag:  # possible in a bucket without versioning
                 raise StorageUnavailable("the object was overwritten while it was being loaded")
             report = OrphanReport(dataset, reading.seeker(InTime(body.stream)), columns, self.rejects.add)
-            with session.patient():
-                session.copy_out(orphans.listing(columns), report)
+            session.copy_out(orphans.listing(columns), report)
 
 
 def _retried(session: Session, step: Callable[[], Result]) -> Result:

@@ -76,6 +76,23 @@ def test_other_writers_of_the_dataset_commit_during_the_second_reading(landing: 
     assert reported(landing) == [BROKEN, ORPHAN]
 
 
+def test_the_second_reading_may_take_longer_than_a_transaction_may_be_idle(landing: Landing, others: Landing) -> None:
+    def wait() -> None:
+        others.rows("SELECT pg_sleep(1.3)")
+
+    with others.database.session() as session:
+        session.run("ALTER ROLE CURRENT_USER SET idle_in_transaction_session_timeout = '1s'")
+    landing.database.close()
+    try:
+        at_the_second_reading(landing, wait)
+        landing.deliver(landing.put(KEY, ROWS))
+        assert landing.scalar("SHOW idle_in_transaction_session_timeout") == "1s"
+    finally:
+        with others.database.session() as session:
+            session.run("ALTER ROLE CURRENT_USER RESET idle_in_transaction_session_timeout")
+    assert reported(landing) == [BROKEN, ORPHAN]
+
+
 def test_children_are_healed_after_the_load_if_their_parent_comes_during_the_second_reading(
     landing: Landing, others: Landing
 ) -> None:

@@ -35,13 +35,16 @@ class Stage:
         with closing(connect(self.server.superuser_url)) as admin:
             return [admin.run(statement) for statement in statements][-1] or []
 
-    def migrate(self, password: str, connections: int = 7, event: object = None, **env: str) -> list[str]:
-        """Migrate with this password of the functions' role, and return the notes. No password: logins with tokens."""
-        app_url = self.url(APP, password).replace(":@", "@")
-        given = {"DATABASE_URL": self.url("boss", "b"), "APP_DATABASE_URL": app_url, "DATABASE_TLS": "disable", **env}
-        done = migrate_stage({**ENV, **given, "DATABASE_CONNECTIONS": str(connections)}, event)
+    def migrate(self, password: str, connections: int = 7, owner: str = "b", event: object = None) -> list[str]:
+        """Migrate with these passwords of the functions' role and of the database owner, and return the notes."""
+        urls = {"DATABASE_URL": self.url("boss", owner), "APP_DATABASE_URL": self.url(APP, password)}
+        given = {name: url.replace(":@", "@") for name, url in urls.items()}  # an empty password is left out
+        env = {**ENV, **given, "DATABASE_TLS": "disable", "DATABASE_CONNECTIONS": str(connections)}
+        done = migrate_stage(env, event)
         assert done["revision"] == newest_revision()
-        return list(done["notes"])  # type: ignore[call-overload]
+        notes = done["notes"]
+        assert isinstance(notes, list)
+        return notes
 
     def accepts(self, password: str) -> bool:
         return provision.accepts(self.url(APP, password))
@@ -176,11 +179,10 @@ def test_an_owner_who_may_not_grant_logins_with_tokens_is_told_what_to_do(stage:
 
 def test_the_event_has_the_password_of_the_owner(stage: Stage) -> None:
     stage.run("ALTER ROLE boss PASSWORD 'p:a/s@s'")
-    url = {"DATABASE_URL": stage.url("boss", "").replace(":@", "@")}
     event = {"owner_password": "p:a/s@s", "api_url": "https://api.example/api"}
-    assert stage.migrate("first", event=event, **url) == []
+    assert stage.migrate("first", owner="", event=event) == []
     with pytest.raises(Exception, match="authentication failed"):
-        stage.migrate("first", event={"owner_password": "s3cret"}, **url)
+        stage.migrate("first", owner="", event={"owner_password": "s3cret"})
 
 
 @pytest.mark.parametrize(
