@@ -58,13 +58,15 @@ def versions(session: Session, names: Iterable[str]) -> dict[str, int]:
 
 
 def origin(session: Session) -> str:
-    """Return an identifier of this database. A database that is dropped and created again has another identifier."""
-    return str(
-        session.scalar(
-            "SELECT system_identifier || '-' || (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " FROM pg_control_system()"
-        )
-    )
+    """Return an identifier of this database. A database that is dropped and created again has another identifier.
+
+    A managed Postgres may refuse to show its own identifier. Then the identifier is the one that a migration has put
+    into the database. The right to call the function is checked first, because an error would end the transaction.
+    """
+    is_shown = session.scalar("SELECT has_function_privilege(to_regprocedure('pg_control_system()'), 'EXECUTE')")
+    identifier = "system_identifier FROM pg_control_system()" if is_shown else "id FROM database_identity"
+    oid = "SELECT oid FROM pg_database WHERE datname = current_database()"
+    return str(session.scalar(f"SELECT concat_ws('-', (SELECT {identifier}), ({oid}))"))
 
 
 Columns = tuple[Sequence[Any], ...]
