@@ -1,6 +1,5 @@
 """Handles GET / and GET /dashboard/{panel}. Anybody may load the page of the dashboard. Its panels need a token."""
 
-import os
 from dataclasses import replace
 
 from chalice.app import Blueprint, Response
@@ -15,7 +14,6 @@ from chalicelib.api.report_routes import DEPARTMENT_ID, FROM, TO, declared
 from chalicelib.auth.roles import Role
 from chalicelib.core.errors import NotFound
 from chalicelib.core.reasons import CODES
-from chalicelib.core.settings import Settings
 from chalicelib.services import services
 
 ID = WholeNumber("id", "panel `load`: the id of the load", high=LOAD_ID.high, example=1)
@@ -47,14 +45,14 @@ routes = Blueprint(__name__)
 def page() -> Response:
     from chalicelib.dashboard import pages
 
-    settings = services().settings
+    parts = services()
     policy = {
         **web_files.SAME_ORIGIN,
         "script-src": f"'{pages.asset_hash('page.js')}'",
         "style-src": f"'{pages.asset_hash('page.css')}'",
-        "connect-src": " ".join(["'self'", *_upload_origins(settings)]),
+        "connect-src": f"'self' {parts.storage.landing.form_origin()}",
     }
-    html = pages.render("page.html", authentication=settings.authentication)
+    html = pages.render("page.html", authentication=parts.settings.authentication)
     return web_files.page(routes.current_request, html, policy)
 
 
@@ -70,13 +68,3 @@ def panel(panel: str) -> Response:
     request = routes.current_request
     caller = panels.Caller(caller_role(request), query_values(request), declared(routes.current_app))
     return Response(panels.rendered(panel, services(), caller), headers=_PANEL)
-
-
-def _upload_origins(settings: Settings) -> list[str]:
-    """Return the origins to which the page may send files. Forms have the address that botocore builds for the landing
-    bucket, so this function builds the origin in the same way."""
-    if settings.s3_public_url:
-        scheme, _, rest = settings.s3_public_url.partition("://")
-        return [f"{scheme}://{rest.partition('/')[0]}"]
-    region = os.environ.get("AWS_REGION", "us-east-1")
-    return [f"https://{settings.landing_bucket}.s3.{region}.amazonaws.com"]

@@ -6,6 +6,7 @@ from datetime import datetime
 from io import BytesIO
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from chalicelib.core.errors import NotFound, StorageUnavailable
 
@@ -222,6 +223,12 @@ class Bucket:
                 self.name, key, Fields=dict(fields), Conditions=conditions, ExpiresIn=seconds
             )
         return Form(form["url"], form["fields"])
+
+    def form_origin(self) -> str:
+        """Return the origin to which forms are sent, for example https://bucket.s3.amazonaws.com. It differs between
+        regions and partitions, so it is read from a form. Raises StorageUnavailable."""
+        address = urlsplit(self.presigned_post("origin", size=0, seconds=1).url)
+        return f"{address.scheme}://{address.netloc}"
 
     def presigned_get(self, key: str, *, seconds: int) -> str:
         """Return a URL with which any client may read the object.
