@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 _ROOT = Path(__file__).parents[2]  # the folder into which Lambda unpacks the deployment package
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # a part of a host name, between two dots
+_ORIGIN = re.compile(rf"https://{_LABEL}(?:\.{_LABEL})*(?::[1-9][0-9]{{0,4}})?")
 _DECIMAL = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)  # float() would also accept 1_0 and Arabic digits
 
 
@@ -96,6 +98,19 @@ def url(*schemes: str) -> Kind[str]:
         return given
 
     return Kind(f"a URL of the form {schemes[0]}://host…", read, "")
+
+
+def origins() -> Kind[tuple[str, ...]]:
+    """Return the kind of the lists of origins with commas between them. An origin is what browsers send in the header
+    `Origin`: lower case, and without a path, a wildcard or the default port."""
+
+    def read(given: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(each.strip() for each in given.split(",")))
+        if not all(_ORIGIN.fullmatch(each) and not each.endswith(":443") for each in found):
+            raise ValueError
+        return found
+
+    return Kind("a list of origins like https://host, with commas between them, lower case, and no path", read, ())
 
 
 def packaged_file() -> Kind[str]:

@@ -123,6 +123,14 @@ class Settings:
         "verify-full",
         stages=(AWS,),
     )
+    api_origins: tuple[str, ...] = setting(
+        "API_ORIGINS",
+        setting_kinds.origins(),
+        "further origins at which browsers reach the API, for example that of your own domain; pages of these origins"
+        " may send requests, and files to the landing bucket",
+        shown="none",
+        stages=(AWS,),
+    )
 
     # --- set by the deployment
     database_url: str = computed(

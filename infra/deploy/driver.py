@@ -14,6 +14,7 @@ from botocore import exceptions as failures
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.api.http.requests import DESCRIBING
+from chalicelib.core import settings
 from cli import functions
 from cli.api import Api
 from cli.errors import CommandError
@@ -113,11 +114,13 @@ def has_api(target: Target) -> bool:
 
 
 def origins(target: Target) -> list[str]:
-    """Return the origins of the API's pages, as browsers name them. A local API has two: 127.0.0.1 and localhost."""
+    """Return the origins of the API's pages, as browsers name them. A local API has two: 127.0.0.1 and localhost. The
+    setting API_ORIGINS adds further origins."""
     found = urlsplit(api_url(target))
     names = ("127.0.0.1", "localhost") if found.hostname in ("127.0.0.1", "localhost") else (found.hostname,)
     port = f":{found.port}" if found.port else ""
-    return [f"{found.scheme}://{name}{port}" for name in names]
+    further = settings.read(target.functions, "api_origins")
+    return list(dict.fromkeys([*(f"{found.scheme}://{name}{port}" for name in names), *further]))
 
 
 def accepts_token(target: Target, token: str) -> bool:

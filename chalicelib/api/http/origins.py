@@ -7,7 +7,7 @@ Fetch Metadata) where a request comes from. Older browsers say this in `Origin`.
 requests are accepted. A user may also follow a link from another site to a page of Hireflow.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from chalice.app import Request, Response
 
 from chalicelib.api.http import problems
 from chalicelib.core.errors import Forbidden
+from chalicelib.services import services
 
 REFUSAL = "a page of another origin sent this request: only pages of this origin may send requests"
 _OURS = "same-origin"
@@ -22,20 +23,21 @@ _ELSEWHERE = ("cross-site", "same-site")  # same-site: another port of this host
 
 
 def middleware(event: Request, get_response: Callable[[Any], Response]) -> Response:
-    if is_foreign(event.method, event.headers):
+    if is_foreign(event.method, event.headers, services().settings.api_origins):
         return problems.of_error(Forbidden(REFUSAL))
     return get_response(event)
 
 
-def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
+def is_foreign(method: str, headers: Mapping[str, str], ours: Collection[str] = ()) -> bool:
     """Return whether a page of another origin sent a request with these headers. Return False if the user followed a
-    link.
+    link. `ours` are further origins of our pages, besides `Host`.
 
     `Sec-Fetch-Site: same-origin` decides before `Origin` is compared with `Host`, because a proxy may have changed
-    `Host`.
+    `Host`. Older browsers do not send `Sec-Fetch-Site`. Behind CloudFront, `Host` is never the name that the browser
+    knows, so `ours` has this name.
     """
     site, origin = _header(headers, "sec-fetch-site"), _header(headers, "origin")
-    if site == _OURS:
+    if site == _OURS or origin in ours:
         return False
     if origin:
         asking = urlsplit(origin).netloc  # empty if the origin is `null`

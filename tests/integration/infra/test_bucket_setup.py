@@ -2,11 +2,13 @@
 tests the same without TLS."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.deploy import driver
 from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms, tls_only
 from infra.deploy.target import Target, bucket_names
 from tests.integration.s3_fixtures import S3
@@ -42,3 +44,19 @@ def test_browsers_may_send_files_only_from_the_origins_of_the_api(s3: S3, tmp_pa
     for bucket in target.buckets[1:]:
         with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
             target.client("s3").get_bucket_cors(Bucket=bucket)
+
+
+def test_pages_of_the_domain_of_the_stage_may_send_files(s3: S3, tmp_path: Path) -> None:
+    names = {**bucket_names("prod"), "API_ORIGINS": "https://jobs.example, https://hr.example:8443"}
+    target = Target("prod", tmp_path, tmp_path, names, {"AWS_DEFAULT_REGION": "us-east-1"})
+    deployed = target.project / ".chalice" / "deployed" / "prod.json"
+    deployed.parent.mkdir(parents=True)
+    deployed.write_text(json.dumps({"resources": [{"resource_type": "rest_api", "rest_api_id": "abc"}]}))
+    make_buckets(target)
+    driver.admit_pages(target)
+    api = "https://abc.execute-api.us-east-1.amazonaws.com"
+    assert (
+        origins_of_forms(target) == driver.origins(target) == [api, "https://jobs.example", "https://hr.example:8443"]
+    )
+    fewer = replace(target, functions=bucket_names("prod"))
+    assert origins_of_forms(fewer) != driver.origins(fewer)  # so the stage is not current, and is deployed again

@@ -56,3 +56,14 @@ def test_a_link_may_be_followed_but_a_frame_or_a_form_is_refused() -> None:
     assert foreign("GET", **{**link, "sec_fetch_dest": "iframe"})
     assert foreign("POST", **link)
     assert foreign("GET", **link, origin="null")
+
+
+@pytest.mark.parametrize("site", [{}, {"sec_fetch_site": "cross-site"}])
+def test_pages_of_the_domain_of_the_stage_are_ours_although_the_host_differs(site: dict[str, str]) -> None:
+    ours = ("https://jobs.example", "https://hr.example:8443")
+    behind = {"host": "abc.execute-api.eu-central-1.amazonaws.com", **{k.replace("_", "-"): v for k, v in site.items()}}
+    for origin in ours:
+        assert not is_foreign("POST", {**behind, "origin": origin.upper()}, ours)
+        assert is_foreign("POST", {**behind, "origin": origin})
+    for origin in ("http://jobs.example", "https://jobs.example.evil.example", "https://hr.example", "null"):
+        assert is_foreign("POST", {**behind, "origin": origin}, ours)

@@ -67,3 +67,33 @@ def test_a_duration_must_be_a_number_within_its_limits(value: str) -> None:
 
 def test_the_password_is_not_shown() -> None:
     assert "pass" not in repr(Settings.from_env(COMPLETE))
+
+
+def test_further_origins_are_a_list() -> None:
+    assert Settings.from_env(COMPLETE).api_origins == ()
+    given = {"API_ORIGINS": "https://jobs.example, https://hr.example:8443,https://jobs.example"}
+    assert Settings.from_env(COMPLETE | given).api_origins == ("https://jobs.example", "https://hr.example:8443")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("jobs.example", "http://jobs.example", "https://", "https://jobs.example/", "https://jobs.example/api"),
+        *(
+            "https://*.example",
+            "https://Jobs.example",
+            "https://jobs.example:443",
+            "https://a@jobs.example",
+            "null",
+            "*",
+        ),
+        *(
+            "https://jöbs.example",
+            "https://jobs.example https://hr.example",
+            "https://jobs.example,,https://hr.example",
+        ),
+    ],
+)
+def test_a_text_that_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"API_ORIGINS=.* is not a list of origins like https://host"):
+        Settings.from_env(COMPLETE | {"API_ORIGINS": origin})
