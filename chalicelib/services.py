@@ -4,7 +4,7 @@ variables of the function."""
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from chalicelib.cloud import secrets
@@ -14,6 +14,7 @@ from chalicelib.cloud.functions import Functions
 from chalicelib.cloud.queues import DeadLetters
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.settings import Settings
+from chalicelib.monitoring.readiness import Readiness
 
 if TYPE_CHECKING:
     from chalicelib.monitoring.metrics import Metrics
@@ -34,6 +35,10 @@ class Services:
         from chalicelib.monitoring.metrics import Metrics
 
         return Metrics(self.settings.stage)
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        return Readiness(self.database, self.storage)
 
 
 def database_url(settings: Settings) -> Callable[[], str]:

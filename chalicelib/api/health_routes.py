@@ -1,12 +1,17 @@
-"""Handles GET /health: reports whether the database and the buckets can be reached."""
+"""Handles GET /health: reports whether the database and the buckets can be reached.
 
-from chalice.app import Blueprint, Response
+Anybody may call this route, so the answer for callers without a valid token comes from memory for some seconds. Many
+such callers therefore cause few queries.
+"""
 
-from chalicelib.api.http.access import admits, public
+from chalice.app import Blueprint, Request, Response
+
+from chalicelib.api.http.access import admits, has_token, public
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
+from chalicelib.core.errors import Unavailable
 from chalicelib.monitoring import readiness
-from chalicelib.services import services
+from chalicelib.services import Services, services
 
 routes = Blueprint(__name__)
 
@@ -15,17 +20,15 @@ routes = Blueprint(__name__)
 @public
 @endpoint
 def health() -> Response:
-    parts, is_head = services(), routes.current_request.method == "HEAD"
-    checks = readiness.checks(parts.database, parts.storage)
-    up = all(check == readiness.OK for check in checks.values())
+    parts, request = services(), routes.current_request
+    checks, is_reader = _checked(parts, request)
+    up = readiness.is_up(checks)
     status = 200 if up else 503
     headers: dict[str, str | list[str]] = {} if up else {"Retry-After": "5"}
-    if is_head:  # monitoring tools send HEAD requests, and read only the status of the response
+    if request.method == "HEAD":  # monitoring tools send HEAD requests, and read only the status of the response
         return Response("", status_code=status, headers=headers)
     body: dict[str, object] = {"status": "ok" if up else "unavailable"}
-    # While the database is unavailable, a token cannot be looked up. To try would only delay the response.
-    is_reader = checks["database"] == readiness.OK and admits(routes.current_request, Role.READER)
-    if is_reader or not parts.settings.authentication:
+    if is_reader:
         last_backup = readiness.last_backup(parts.storage) if up else None
         body |= {
             **checks,
@@ -33,3 +36,21 @@ def health() -> Response:
             "dead_letters": readiness.depth(parts.dead_letters),
         }
     return Response(body, status_code=status, headers=headers)
+
+
+def _checked(parts: Services, request: Request) -> tuple[dict[str, str], bool]:
+    """Return the state of the services, and whether the caller may see more than the status."""
+    if not parts.settings.authentication:
+        return parts.readiness.now(), True
+    recent = parts.readiness.recent()
+    if not has_token(request):
+        return recent, False
+    try:
+        if recent["database"] == readiness.OK:
+            is_reader = admits(request, Role.READER)
+            return parts.readiness.now() if is_reader else recent, is_reader
+        # While the database is unavailable, a token cannot be looked up. To try would only delay the response.
+        now = parts.readiness.now()
+        return now, now["database"] == readiness.OK and admits(request, Role.READER)
+    except Unavailable:  # the database has become unavailable since the last checks
+        return parts.readiness.now(), False

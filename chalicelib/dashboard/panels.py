@@ -182,7 +182,7 @@ class HealthPanel:
 
 def health(parts: Services, _caller: Caller) -> HealthPanel:
     checks = readiness.checks(parts.database, parts.storage)
-    up = all(state == readiness.OK for state in checks.values())
+    up = readiness.is_up(checks)
     last = readiness.last_backup(parts.storage) if checks["backup_bucket"] == readiness.OK else None
     age = timedelta(seconds=last.age_seconds) if last else None
     return HealthPanel(checks, up, last, age, readiness.depth(parts.dead_letters))

@@ -1,5 +1,7 @@
 """Checks whether the database and the buckets can be reached. /health and the dashboard use these checks."""
 
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from chalicelib.backups.manifest import Manifest
 
 OK, AWAY = "ok", "unavailable"
+RECENT = 5.0  # seconds for which the result of the checks is kept in memory
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,30 @@ def checks(database: Database, storage: Storage) -> dict[str, str]:
         bucket: Bucket = getattr(storage, name)
         states[f"{name}_bucket"] = _state(bucket.reachable())
     return states
+
+
+def is_up(checked: Mapping[str, str]) -> bool:
+    return all(state == OK for state in checked.values())
+
+
+class Readiness:
+    """Runs the checks of one process, and keeps their last result. `clock` returns seconds."""
+
+    def __init__(self, database: Database, storage: Storage, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database, self._storage, self._clock = database, storage, clock
+        self._last: dict[str, str] | None = None
+        self._checked_at = 0.0
+
+    def now(self) -> dict[str, str]:
+        """Run the checks."""
+        self._last, self._checked_at = checks(self._database, self._storage), self._clock()
+        return self._last
+
+    def recent(self) -> dict[str, str]:
+        """Return the last result, or run the checks if that result is older than RECENT."""
+        if self._last is None or self._clock() - self._checked_at > RECENT:
+            return self.now()
+        return self._last
 
 
 def depth(letters: DeadLetters) -> int | None:

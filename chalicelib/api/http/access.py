@@ -74,12 +74,18 @@ def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], R
 
 
 def admits(request: Request, role: Role) -> bool:
-    """Return whether the caller of a public route has a token whose role includes `role`."""
+    """Return whether the caller of a public route has a token whose role includes `role`. Raises DatabaseUnavailable
+    if the token cannot be looked up."""
     try:
         _admit(request, role)
-    except HireflowError:
+    except (Unauthenticated, Forbidden):
         return False
     return True
+
+
+def has_token(request: Request) -> bool:
+    """Return whether a request has a token, valid or not."""
+    return bool(_credentials(request)[1])
 
 
 def caller_role(request: Request) -> Role:
@@ -95,7 +101,7 @@ def wrong_role(needed: Role, held: Role) -> str:
 def _admit(request: Request, role: Role) -> None:
     """Check that the token of a request has the role, and store the token's role for `caller_role`. Raises
     Unauthenticated without a valid token, and Forbidden if the role of the token does not suffice."""
-    scheme, _, token = str(request.headers.get("authorization", "")).strip().partition(" ")
+    scheme, token = _credentials(request)
     if not token:
         raise Unauthenticated(MISSING_CREDENTIALS)
     with services().database.session() as session:
@@ -105,6 +111,12 @@ def _admit(request: Request, role: Role) -> None:
     if not held.includes(role):
         raise Forbidden(wrong_role(role, held))
     request.context[_ROLE] = held.value
+
+
+def _credentials(request: Request) -> tuple[str, str]:
+    """Return the scheme and the token of the header Authorization."""
+    scheme, _, token = str(request.headers.get("authorization", "")).strip().partition(" ")
+    return scheme, token
 
 
 def _refused(error: HireflowError) -> Response:

@@ -1,0 +1,94 @@
+"""Tests that many anonymous callers of /health cause few queries, and that callers with a token see the live state."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from chalicelib.cloud.database import Database, Session
+from chalicelib.core.errors import DatabaseUnavailable
+from chalicelib.monitoring.readiness import Readiness
+from chalicelib.services import services
+from tests.integration.api.test_access import guarded, send, token
+from tests.integration.http_api import Api
+from tests.integration.s3_fixtures import S3
+
+__all__ = ["guarded"]  # a fixture
+
+
+class Counting(Database):
+    """Counts the sessions. While `away` is true, the database cannot be reached."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, tls="disable")
+        self.sessions, self.away = 0, False
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        self.sessions += 1
+        if self.away:
+            raise DatabaseUnavailable("away")
+        with super().session() as session:
+            yield session
+
+
+@dataclass
+class Stage:
+    """A stage with authentication. `seconds` is the time of its clock."""
+
+    api: Api
+    s3: S3
+    database: Counting
+    seconds: float = 1000.0
+
+    def get(self, authorization: str | None = None, method: str = "GET") -> int:
+        return send(self.api, method, "/health", authorization).status
+
+
+@pytest.fixture
+def stage(guarded: Api, s3: S3, database_url: str) -> Iterator[Stage]:
+    stage = Stage(guarded, s3, Counting(database_url))
+    vars(services())["readiness"] = Readiness(stage.database, s3.storage, lambda: stage.seconds)
+    yield stage
+    stage.database.close()
+
+
+def test_many_anonymous_callers_cause_one_query(stage: Stage) -> None:
+    assert {stage.get(method=method) for _ in range(100) for method in ("GET", "HEAD")} == {200}
+    assert stage.database.sessions == 1
+    assert [name for name, _ in stage.s3.calls] == ["HeadBucket"] * 3
+    stage.seconds += 4.9
+    stage.get()
+    assert stage.database.sessions == 1
+    stage.seconds += 0.2
+    stage.get()
+    assert stage.database.sessions == 2
+
+
+def test_an_invalid_token_does_not_run_the_checks_again(stage: Stage) -> None:
+    assert {stage.get("Bearer hf_nonsense") for _ in range(20)} == {200}
+    assert stage.database.sessions == 1
+    assert len(stage.s3.calls) == 3
+
+
+def test_callers_with_a_token_see_the_live_state(stage: Stage) -> None:
+    reader = f"Bearer {token('reader')}"
+    assert (stage.get(), stage.get(reader)) == (200, 200)
+    stage.database.away = True
+    assert stage.get() == 200  # from memory
+    assert stage.get(reader) == 503
+    assert stage.get() == 503  # the check for the reader is the newest result
+    stage.database.away = False
+    assert stage.get() == 503
+    assert stage.get(reader) == 200
+    assert stage.get() == 200
+
+
+def test_an_anonymous_caller_sees_the_end_of_an_outage_after_five_seconds(stage: Stage) -> None:
+    stage.database.away = True
+    assert stage.get() == 503
+    stage.database.away = False
+    assert stage.get() == 503
+    stage.seconds += 5.1
+    assert stage.get() == 200
