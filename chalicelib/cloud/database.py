@@ -200,18 +200,6 @@ class Session:
         if limit := _statement_timeout():
             self.run(f"SET LOCAL statement_timeout = {limit}")
 
-    @contextmanager
-    def patient(self) -> Iterator[None]:
-        """Let the transaction be idle for all the time that is left, inside the `with` block.
-
-        Postgres ends the connections of the functions' role after some minutes in an idle transaction. For Postgres, a
-        transaction is also idle while its client still works on the rows of the last statement.
-        """
-        left = deadline.left()
-        self.run(f"SET LOCAL idle_in_transaction_session_timeout = {0 if left is None else round(left * 1000) + 1}")
-        yield
-        self.run("SET LOCAL idle_in_transaction_session_timeout TO DEFAULT")
-
     def rollback(self) -> None:
         """Roll back the transaction. If the rollback fails, the connection counts as broken."""
         if not self.broken:

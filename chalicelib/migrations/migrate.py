@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chalicelib.cloud.database import sqlstate
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import ConfigurationError, DatabaseUnavailable
 
@@ -88,7 +87,8 @@ def _accepts(engine: "Engine") -> bool:
     try:
         engine.connect().close()
     except DBAPIError as error:
-        if error.orig is not None and sqlstate(error.orig).startswith(_REFUSED):
+        fields = error.orig.args[0] if error.orig and error.orig.args else None
+        if isinstance(fields, dict) and str(fields.get("C")).startswith(_REFUSED):
             return False
         raise DatabaseUnavailable("the login of the functions could not be tried") from None
     return True
