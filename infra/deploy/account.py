@@ -18,7 +18,7 @@ from infra.deploy.smoke import smoke
 from infra.deploy.target import APP, CA_FILE, Target, Vpc, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local import provision
-from infra.local.state import ENV_KEYS, State
+from infra.local.state import State
 from infra.settings.chosen import Chosen, check, choose, of_one_command
 
 _OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # Postgres roles, with the names in infra/aws/templates/database.yaml
@@ -226,8 +226,8 @@ class Account:
 
     def _env(self, target: Target) -> dict[str, str]:
         """Return the values of the env file, without secrets: users have their own credentials and tokens."""
-        known = {**self._aws, **{name: target.functions[name] for name in bucket_names(self.stage)}}
-        return {**dict.fromkeys(ENV_KEYS, ""), **known, "API_URL": driver.api_url(target)}
+        buckets = {name: target.functions[name] for name in bucket_names(self.stage)}
+        return {**self._aws, **buckets, "API_URL": driver.api_url(target)}
 
     # --- the account
 

@@ -6,7 +6,7 @@ A lock in this folder lets only one command at a time work on the stage.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ ENV_KEYS = (
     "DATABASE_URL",
     "API_TOKEN",
 )
+# The variables of a stage in an AWS account. Users have their own credentials and tokens there, which an empty line
+# would hide.
+ENV_KEYS_OF_ACCOUNT = ("API_URL", "AWS_DEFAULT_REGION", "LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")
 _TURN = 600  # seconds that a command waits for another one
 
 
@@ -99,16 +102,16 @@ class State:
 
     def write_env(self, values: Mapping[str, str]) -> None:
         """Write the env file: the addresses and credentials that programs need, as KEY=VALUE lines."""
-        replace_file(self.env_file, "".join(f"{key}={values[key]}\n" for key in ENV_KEYS))
+        replace_file(self.env_file, "".join(f"{key}={values[key]}\n" for key in ENV_KEYS if key in values))
 
-    def read_env(self) -> dict[str, str]:
-        """Read the env file. Raises CloudError if it is missing or incomplete."""
+    def read_env(self, needed: Collection[str] = ENV_KEYS) -> dict[str, str]:
+        """Read the env file. Raises CloudError if it is missing, or lacks one of the needed variables."""
         try:
             lines = self.env_file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         except OSError:
             raise CloudError("nothing is deployed here yet: make up") from None
         values = dict(line.split("=", 1) for line in lines if "=" in line)
-        if missing := [key for key in ENV_KEYS if key not in values]:
+        if missing := [key for key in needed if key not in values]:
             raise CloudError(f"{self.env_file} lacks {' and '.join(missing)}: make up writes this file again")
         return values
 

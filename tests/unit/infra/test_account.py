@@ -1,6 +1,8 @@
 """Tests how a stage in an AWS account gets the network and the database logins of its functions from the outputs of its
 stacks."""
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,13 @@ import pytest
 
 from chalicelib.cloud.database_login import database_login
 from chalicelib.core.settings import Settings
+from cli.config import Config
 from infra.aws import stacks
 from infra.deploy import __main__ as command
 from infra.deploy.account import Account
 from infra.deploy.target import Target, Vpc
 from infra.errors import CloudError
-from infra.local.state import State
+from infra.local.state import ENV_KEYS_OF_ACCOUNT, State
 from infra.settings.chosen import choose
 from infra.venv import ROOT
 
@@ -112,3 +115,24 @@ def test_without_a_region_nothing_is_deployed(account: Account, monkeypatch: pyt
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(CloudError, match="no region is set"):
         account.deploy()
+
+
+def test_the_env_file_hides_no_credentials_of_the_user(account: Account) -> None:
+    """A shell reads the env file. The values that the user has exported before stay as they are."""
+    target = targeted(account)
+    deployed = target.project / ".chalice" / "deployed" / "prod.json"
+    deployed.parent.mkdir(parents=True)
+    deployed.write_text(json.dumps({"resources": [{"resource_type": "rest_api", "rest_api_id": "abc"}]}))
+    with account.state.turn():
+        account.state.write_env(account._env(target))
+    own = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "s", "API_TOKEN": "t", "DATABASE_URL": "d"}
+    script = f"set -a; . {account.state.env_file}; set +a; env"
+    shown = subprocess.run(["/bin/sh", "-c", script], env=own, capture_output=True, text=True, check=True).stdout
+    seen = dict(line.split("=", 1) for line in shown.splitlines())
+    assert {name: seen[name] for name in own} == own
+    assert "AWS_ENDPOINT_URL" not in seen
+    assert seen["API_URL"] == "https://abc.execute-api.eu-central-1.amazonaws.com/api"
+    assert seen["LANDING_BUCKET"] == "landing-1"
+    assert account.state.read_env(ENV_KEYS_OF_ACCOUNT).items() <= seen.items()
+    config = Config({}, account.state.folder)
+    assert (config.api_url, config.token, config.aws) == (seen["API_URL"], "", {"AWS_DEFAULT_REGION": "eu-central-1"})
