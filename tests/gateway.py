@@ -8,6 +8,7 @@ The model behaves as AWS documents it:
 - It adds the content type application/json if the function sets none.
 - It passes on a body as base64 if its content type is one of the app's binary types. These may have wildcards. It
   passes on other bodies as text, with U+FFFD for bytes that are not UTF-8.
+- It renames the header WWW-Authenticate of a response.
 - If the function returns a body in base64, it decodes this body only if the request has the header Accept. All types
   are binary types in the description that API Gateway gets (`requests.DESCRIBING`).
 """
@@ -81,7 +82,10 @@ class Gateway:
             assert headers["Content-Type"] == XLSX
             accepted = environ.get("HTTP_ACCEPT", "").partition(",")[0].partition(";")[0].strip().lower()
             body = base64.b64decode(body) if fnmatchcase(accepted, ANY) else body
-        return response["statusCode"], list(headers.items()), body
+        renamed = [
+            (f"x-amzn-Remapped-{name}" if name == "WWW-Authenticate" else name, headers[name]) for name in headers
+        ]
+        return response["statusCode"], renamed, body
 
     def _is_binary(self, media_type: str) -> bool:
         return any(fnmatchcase(media_type, declared) for declared in self._app.api.binary_types)

@@ -90,7 +90,8 @@ def api_url(target: Target) -> str:
         raise CloudError(f"stage {target.stage} is not deployed")
     if endpoint:
         return f"{endpoint}/_aws/execute-api/{found}/api"
-    return f"https://{found}.execute-api.{target.aws['AWS_DEFAULT_REGION']}.amazonaws.com/api"
+    region = target.aws["AWS_DEFAULT_REGION"]
+    return f"https://{found}.execute-api.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}/api"
 
 
 def reason(target: Target, error: Failure) -> str:

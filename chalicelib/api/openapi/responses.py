@@ -23,10 +23,18 @@ def _header(about: str, example: Any, **schema: Any) -> Json:
 
 
 _RETRY_AFTER = _header("seconds to wait before a retry", 5, type="integer", minimum=1)
-_CHALLENGE = _header("the required authentication (RFC 6750)", 'Bearer realm="hireflow"')
+# On AWS, the REST API of API Gateway renames the header. A 403 for a page of another origin has neither header.
+_RENAMED = "x-amzn-Remapped-WWW-Authenticate"
+_CHALLENGE = {
+    name: {**_header(f"the required authentication (RFC 6750){more}", 'Bearer realm="hireflow"'), "required": False}
+    for name, more in (
+        ("WWW-Authenticate", f"; on AWS, API Gateway renames this header to {_RENAMED}"),
+        (_RENAMED, ", as API Gateway names the header WWW-Authenticate on AWS"),
+    )
+}
 HEADERS: dict[int, Json] = {
-    401: {"WWW-Authenticate": _CHALLENGE},
-    403: {"WWW-Authenticate": {**_CHALLENGE, "required": False}},  # a 403 for a page of another origin has no challenge
+    401: _CHALLENGE,
+    403: _CHALLENGE,
     503: {"Retry-After": _RETRY_AFTER},
     504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # a 504 of API Gateway itself has no Retry-After
 }

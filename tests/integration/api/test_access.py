@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from chalice.test import Client
+from werkzeug.test import Client as GatewayClient
 
 from app import app
 from chalicelib.api import docs_routes
@@ -16,8 +17,10 @@ from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.services import services
+from tests.gateway import Gateway
 from tests.integration.http_api import Api, Response
 from tests.integration.s3_fixtures import S3
+from tests.openapi import described
 
 TEMPLATES = {f"/{dataset.route}/template.{ending}" for dataset in DATASETS.values() for ending in ("csv", "xlsx")}
 PUBLIC = {"/", "/docs", "/docs/{asset}", "/openapi.json", "/health", *TEMPLATES}
@@ -68,6 +71,19 @@ def test_a_role_gives_access_to_its_routes_only(guarded: Api, method: str, path:
         assert response.status == 403
         assert asked.value in response.body["detail"]
         assert "insufficient_scope" in response.headers["WWW-Authenticate"]
+
+
+def test_on_aws_the_challenge_has_the_name_that_the_document_gives_it(guarded: Api) -> None:
+    reader = {"Authorization": f"Bearer {token('reader')}", "Content-Type": "application/json"}
+    gateway = GatewayClient(Gateway(app))
+    for status, sent in ((401, {"Content-Type": "application/json"}), (403, reader)):
+        response = gateway.post("/job/upload", data="{}", headers=sent)
+        assert response.status_code == status
+        assert "WWW-Authenticate" not in response.headers
+        assert response.headers["x-amzn-Remapped-WWW-Authenticate"].startswith('Bearer realm="hireflow"')
+        document = described().document["paths"]["/job/upload"]["post"]["responses"][str(status)]
+        assert set(document["headers"]) >= {"WWW-Authenticate", "x-amzn-Remapped-WWW-Authenticate"}
+        described().check("POST", "/job/upload", status, dict(response.headers), response.json)
 
 
 def test_each_kind_of_route_needs_its_role() -> None:

@@ -36,7 +36,7 @@ BREAKS = [
     "..%2f",
 ]
 SEARCHED = {("/loads", "source")}  # any text may be searched there
-DOCUMENTED = {"content-type", "content-length", "retry-after", "www-authenticate", "x-correlation-id"}
+DOCUMENTED = {"content-type", "content-length", "retry-after", "x-amzn-remapped-www-authenticate", "x-correlation-id"}
 PARAMETERS = [
     (method.upper(), path, p["name"])
     for path, item in described().document["paths"].items()

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from chalicelib.cloud.database_login import database_login
@@ -13,6 +14,7 @@ from chalicelib.core.settings import Settings
 from cli.config import Config
 from infra.aws import stacks
 from infra.deploy import __main__ as command
+from infra.deploy import driver
 from infra.deploy.account import Account
 from infra.deploy.target import Target, Vpc
 from infra.errors import CloudError
@@ -136,3 +138,20 @@ def test_the_env_file_hides_no_credentials_of_the_user(account: Account) -> None
     assert account.state.read_env(ENV_KEYS_OF_ACCOUNT).items() <= seen.items()
     config = Config({}, account.state.folder)
     assert (config.api_url, config.token, config.aws) == (seen["API_URL"], "", {"AWS_DEFAULT_REGION": "eu-central-1"})
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_the_address_of_the_api_is_in_the_domain_of_the_region(
+    account: Account, partition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed = targeted(account).project / ".chalice" / "deployed" / "prod.json"
+    deployed.parent.mkdir(parents=True)
+    deployed.write_text(json.dumps({"resources": [{"resource_type": "rest_api", "rest_api_id": "abc"}]}))
+    session = boto3.session.Session()
+    regions = session.get_available_regions("apigateway", partition)
+    assert regions
+    for region in regions:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+        service = session.client("apigateway", region_name=region).meta.endpoint_url
+        wanted = service.replace("apigateway", "abc.execute-api") + "/api"
+        assert driver.api_url(targeted(account)) == wanted
