@@ -74,14 +74,24 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     return handlers.sweep(event.context, restarted=bool(event.detail.get("restarted")))
 
 
+@app.schedule(Rate(schedules.RELAY_MINUTES, unit=Rate.MINUTES), name="relay")
+def relay(event: CloudWatchEvent) -> dict[str, object]:
+    return handlers.relay(event.context)
+
+
+@app.lambda_function(name="outbox")
+def outbox(order: dict[str, Any], _context: Any) -> dict[str, Any]:
+    return handlers.outbox(order)
+
+
 @app.lambda_function(name="redrive")
 def redrive(_event: Any, context: Any) -> dict[str, int]:
     return handlers.redrive(context)
 
 
 @app.lambda_function(name="migrate")
-def migrate(_event: Any, _context: Any) -> dict[str, str]:
-    return handlers.migrate()
+def migrate(event: Any, _context: Any) -> dict[str, str]:
+    return handlers.migrate(event)
 
 
 @app.lambda_function(name="tokens")

@@ -26,13 +26,15 @@ def upgrade(
     revision: str = "head",
     app_url: str | None = None,
     connections: int = -1,
+    api_url: str = "",
 ) -> str:
     """Upgrade the database to `revision`, and return the revision that the database then has. Nothing changes if the
     database already has this revision.
 
     `database_url` is the URL of the database owner. `tls` and `ca` have the values of the settings DATABASE_TLS and
     DATABASE_CA. `app_url` is the URL with which the functions log in. The role in this URL is created if necessary, and
-    gets its rights. The role may have at most `connections` connections at a time; -1 means no limit. Raises
+    gets its rights. The role may have at most `connections` connections at a time; -1 means no limit. `api_url` is the
+    URL of the API, which is stored for the links in events and notices. Raises
     ConfigurationError if the newest revision lacks the table of a dataset; then nothing changes.
     """
     import ssl
@@ -55,6 +57,8 @@ def upgrade(
             from chalicelib.migrations import database_role
 
             database_role.admit(connection, app_url, connections)
+        if api_url:
+            connection.execute(text("UPDATE deployment SET api_url = :url"), {"url": api_url})
         return MigrationContext.configure(connection).get_current_revision() or "base"
 
 

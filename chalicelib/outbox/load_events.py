@@ -19,8 +19,11 @@ _ALSO = ("restore_point", "correlation_id")
 Json = dict[str, Any]
 
 
-def detail(body: Body, api_url: str) -> Json:
-    """Return the detail of the event from the body of a message. Without the URL of the API, all links are null."""
+def detail(body: Body, stage: str, api_url: str) -> Json:
+    """Return the detail of the event from the body of a message.
+
+    The detail names the stage, because several stages may send events to one bus. Without the URL of the API, all links
+    are null."""
     load = f"{api_url}/loads/{body['load_id']}" if api_url else None
     links = {
         "load": load,
@@ -30,15 +33,17 @@ def detail(body: Body, api_url: str) -> Json:
     times = {name: text(datetime.fromisoformat(body[name])) if body[name] else None for name in _TIMES}
     same = {name: body[name] for name in (*_SAME, *_ALSO)}
     reasons = sorted(body["reasons"], key=lambda reason: -int(reason["count"]))[:MOST_REASONS]
-    return {**same, "reasons": reasons, **times, "links": links}
+    return {"stage": stage, **same, "reasons": reasons, **times, "links": links}
 
 
 def schema() -> Json:
     """Return the JSON schema of the detail."""
     whole, string, maybe = {"type": "integer", "minimum": 0}, {"type": "string"}, {"type": ["string", "null"]}
+    link = {"type": ["string", "null"], "format": "uri"}
     time = {"type": ["string", "null"], "format": "date-time"}
     reason = _closed({"reason": string, "code": maybe, "count": whole}, optional=("code",))
     properties: Json = {
+        "stage": string,
         "load_id": {"type": "integer", "minimum": 1},
         "dataset": maybe,
         "source": string,
@@ -52,7 +57,7 @@ def schema() -> Json:
         "correlation_id": maybe,
         "reasons": {"type": "array", "maxItems": MOST_REASONS, "items": reason},
         **dict.fromkeys(_TIMES, time),
-        "links": _closed(dict.fromkeys(("load", "rejects", "page"), {"type": ["string", "null"], "format": "uri"})),
+        "links": _closed(dict.fromkeys(("load", "rejects", "page"), link)),
     }
     return _closed(properties)
 

@@ -7,7 +7,8 @@ the message again. So each message is sent at least once.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -75,11 +76,17 @@ class Relay:
         """Send the messages. Invocations are a line of their own: a failure in one line does not hold up the other."""
         invocations = [message for message in taken.messages if message.kind == INVOKE]
         others = [message for message in taken.messages if message.kind != INVOKE]
-        for send in (lambda: self._invoke(invocations), lambda: self._tell(others, taken.api_url)):
-            try:
-                send()
-            except Unavailable as error:
-                self._failure = error
+        with self._noting_failure():
+            self._invoke(invocations)
+        with self._noting_failure():
+            self._tell(others, taken.api_url)
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            self._failure = error
 
     def _invoke(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -102,7 +109,7 @@ class Relay:
                 self._sent.append(rest.pop(0).id)
 
     def _tell_loads(self, messages: Sequence[Message], api_url: str) -> None:
-        details = [load_events.detail(message.body, api_url) for message in messages]
+        details = [load_events.detail(message.body, self.channels.stage, api_url) for message in messages]
         ended = iter(zip(messages, details, strict=True))
         events = [Event(load_events.SOURCE, load_events.DETAIL_TYPE, _json(detail)) for detail in details]
         for batch in batches(events):

@@ -68,12 +68,13 @@ def _next(session: Session, comparison: str) -> list[Message]:
 
 
 def _leased(session: Session, relay: str) -> bool:
-    return 1 == session.affected(
+    renewed = session.affected(
         "UPDATE relay_state SET holder = :relay, leased_until = clock_timestamp() + CAST(:lease AS interval)"
         " WHERE holder = :relay OR leased_until < clock_timestamp()",
         relay=relay,
         lease=f"{LEASE.total_seconds()} seconds",
     )
+    return renewed == 1
 
 
 def _release(session: Session, relay: str) -> None:

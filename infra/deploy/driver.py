@@ -17,7 +17,7 @@ from chalicelib.api.http.requests import DESCRIBING
 from cli import functions
 from cli.api import Api
 from cli.errors import CommandError
-from infra.deploy import project, removal
+from infra.deploy import notices, project, removal
 from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms
 from infra.deploy.target import Target
 from infra.errors import CloudError
@@ -62,6 +62,8 @@ def is_current(target: Target) -> bool:
         for bucket in target.buckets:
             s3.head_bucket(Bucket=bucket)
         if origins_of_forms(target) != origins(target):
+            return False
+        if notices.subscribed(target) != target.subscriptions:
             return False
         target.client("sqs").get_queue_url(QueueName=target.dead_letters)
     except (OSError, KeyError, BotoCoreError, ClientError):
@@ -197,7 +199,7 @@ def admit_pages(target: Target) -> None:
 
 
 def migrate(target: Target) -> None:
-    invoke(target, "migrate", {})
+    invoke(target, "migrate", {"api_url": api_url(target)})
 
 
 def configure_retries(target: Target) -> None:
@@ -228,6 +230,7 @@ def limit_logs(target: Target) -> None:
 STEPS: Steps = (
     ("buckets", make_buckets),  # before Chalice, which adds the trigger of `ingest` to the landing bucket
     ("dead-letter queue", make_queue),
+    ("notices", notices.make_topic),
     ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),

@@ -61,6 +61,8 @@ def test_a_policy_allows_nothing_outside_its_stage(stage: str) -> None:
         for resource in resources(policy):
             name = resource.split(":", 5)[5].removeprefix("log-group:/aws/lambda/").removeprefix("function:")
             name = name.removeprefix("secret:")
+            if name == "event-bus/default":  # all stages of an account share this bus; each event names its stage
+                continue
             assert resource.partition("/")[0] in buckets or name.split(":")[0].startswith(f"hireflow-{stage}")
             assert "*" not in name.split(":")[0].split("/")[0]
 
@@ -129,10 +131,14 @@ SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:hireflow-local-da
         ("sqs:ReceiveMessage", QUEUE, {"redrive"}),
         ("sqs:DeleteMessage", QUEUE, {"redrive"}),
         ("sqs:PurgeQueue", QUEUE, set()),
-        ("sqs:GetQueueAttributes", QUEUE, {"api_handler", "redrive", "sweep"}),
-        ("lambda:InvokeFunction", INGEST, {"ingest", "redrive", "sweep"}),
-        ("lambda:InvokeFunction", f"{INGEST}:$LATEST", {"ingest", "redrive"}),
+        ("sqs:GetQueueAttributes", QUEUE, {"api_handler", "redrive", "relay", "sweep"}),
+        ("lambda:InvokeFunction", INGEST, {"ingest", "redrive", "relay", "sweep"}),
+        ("lambda:InvokeFunction", f"{INGEST}:$LATEST", {"ingest", "redrive", "relay"}),
         ("lambda:InvokeFunction", INGEST.replace("ingest", "migrate"), set()),
+        ("lambda:InvokeFunction", INGEST.replace("ingest", "outbox"), {"redrive", "relay"}),
+        ("events:PutEvents", "arn:aws:events:us-east-1:000000000000:event-bus/default", {"relay"}),
+        ("sns:Publish", "arn:aws:sns:us-east-1:000000000000:hireflow-local-notices", {"relay"}),
+        ("sns:Publish", "arn:aws:sns:us-east-1:000000000000:hireflow-local-alarms", set()),
         ("logs:PutLogEvents", f"{LOG}-sweep:log-stream:x", {"sweep"}),
         ("logs:PutLogEvents", f"{LOG}:log-stream:x", {"api_handler"}),
         ("secretsmanager:GetSecretValue", f"{SECRET}-AbCdEf", set(FUNCTIONS)),
