@@ -82,6 +82,13 @@ def test_in_a_vpc_a_function_may_log_in_only_as_its_own_role() -> None:
         }
 
 
+def test_a_function_outside_of_the_vpc_has_no_rights_of_the_vpc() -> None:
+    vpc = Vpc(("subnet-1",), ("sg-1",), "prx-1", "owner", "app")
+    names = {**bucket_names("prod"), **queue_names("prod")}
+    mixed, none = policies(FOLDER, "prod", FUNCTIONS, names, vpc, {"relay"}), policies(FOLDER, "prod", FUNCTIONS, names)
+    assert [function for function in FUNCTIONS if mixed[function] == none[function]] == ["relay"]
+
+
 def test_a_stage_has_no_access_to_a_stage_whose_name_begins_with_its_name() -> None:
     assert not may("ingest", "logs:PutLogEvents", "arn:aws:logs:r:1:log-group:/aws/lambda/hireflow-localstack-ingest")
     assert not may("tokens", "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:r:1:secret:hireflow-localstack-x")
