@@ -124,9 +124,8 @@ def test_functions_run_in_the_network_of_the_stage(target: Target) -> None:
 
 def _network_after_an_update(subnets: list[str], groups: list[str]) -> tuple[list[str], list[str]]:
     """Let Chalice update a function with these values. Return the network that Chalice sends to Lambda."""
-    client = botocore.session.Session().create_client(
-        "lambda", "us-east-1", aws_access_key_id="a", aws_secret_access_key="a"
-    )
+    make: Any = botocore.session.Session().create_client
+    client = make("lambda", "us-east-1", aws_access_key_id="a", aws_secret_access_key="a")
     sent: list[dict[str, list[str]]] = []
     answer = SimpleNamespace(status_code=200)
 
@@ -137,7 +136,7 @@ def _network_after_an_update(subnets: list[str], groups: list[str]) -> tuple[lis
 
     client.meta.events.register("before-call.lambda", respond)
     session: Any = SimpleNamespace(create_client=lambda *_, **__: client)
-    TypedAWSClient(session).update_function("any", b"", subnet_ids=subnets, security_group_ids=groups)
+    TypedAWSClient(session).update_function("any", "", subnet_ids=subnets, security_group_ids=groups)
     return sent[0]["SubnetIds"], sent[0]["SecurityGroupIds"]
 
 
