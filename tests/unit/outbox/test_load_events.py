@@ -49,7 +49,7 @@ def test_the_schema_allows_the_statuses_and_kinds_of_loads() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_links_are_given_only_if_the_address_of_the_api_is_known(known: bool) -> None:
-    body = {name: None for name in load_events.schema()["properties"] if name not in ("stage", "links")}
+    body: dict[str, Any] = {name: None for name in load_events.schema()["properties"] if name not in ("stage", "links")}
     body |= {"load_id": 7, "rejected": 0, "reasons": [{"reason": "a", "count": n} for n in range(20)]}
     detail = load_events.detail(body, "prod", "https://x/api" if known else "")
     assert detail["links"]["load"] == ("https://x/api/loads/7" if known else None)
