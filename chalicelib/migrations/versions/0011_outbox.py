@@ -45,19 +45,22 @@ CREATE TABLE late_backups (
 INSERT INTO late_backups (noticed) VALUES (false);
 
 CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    waiting bigint := 0;
 BEGIN
-    INSERT INTO outbox (kind, body)
-    SELECT 'load', jsonb_build_object('load_id', l.id, 'dataset', l.dataset, 'source', l.source, 'kind', l.kind,
-        'status', l.status, 'received', l.received, 'inserted', l.inserted, 'updated', l.updated,
-        'unchanged', l.unchanged, 'superseded', l.superseded, 'rejected', l.rejected,
-        'waiting', CASE WHEN l.rejected = 0 THEN 0 ELSE (
-            SELECT coalesce(sum(greatest(1, (SELECT count(*) FROM open_rejects o
-                WHERE o.dataset = w.dataset AND o.id = w.id AND o.load_id = w.load_id AND o.waits))), 0)
-            FROM orphans w WHERE w.load_id = l.id) END,
-        'reasons', l.reasons, 'error', l.error, 'given_up', l.given_up, 'attempts', l.attempts,
-        'restore_point', l.restore_point, 'correlation_id', l.correlation_id,
-        'created_at', l.created_at, 'started_at', l.started_at, 'finished_at', l.finished_at)
-    FROM loads l WHERE l.id = NEW.id;
+    IF NEW.rejected > 0 THEN -- only loads with rejects change between their end and the commit
+        SELECT * INTO NEW FROM loads WHERE id = NEW.id;
+        waiting := (SELECT coalesce(sum(greatest(1, (SELECT count(*) FROM open_rejects o
+            WHERE o.dataset = w.dataset AND o.id = w.id AND o.load_id = w.load_id AND o.waits))), 0)
+            FROM orphans w WHERE w.load_id = NEW.id);
+    END IF;
+    INSERT INTO outbox (kind, body) VALUES ('load', jsonb_build_object(
+        'load_id', NEW.id, 'dataset', NEW.dataset, 'source', NEW.source, 'kind', NEW.kind, 'status', NEW.status,
+        'received', NEW.received, 'inserted', NEW.inserted, 'updated', NEW.updated, 'unchanged', NEW.unchanged,
+        'superseded', NEW.superseded, 'rejected', NEW.rejected, 'waiting', waiting, 'reasons', NEW.reasons,
+        'error', NEW.error, 'given_up', NEW.given_up, 'attempts', NEW.attempts, 'restore_point', NEW.restore_point,
+        'correlation_id', NEW.correlation_id, 'created_at', NEW.created_at, 'started_at', NEW.started_at,
+        'finished_at', NEW.finished_at));
     RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER loads_note_end_insert AFTER INSERT ON loads DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
