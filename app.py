@@ -74,6 +74,16 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     return handlers.sweep(event.context, restarted=bool(event.detail.get("restarted")))
 
 
+@app.schedule(Rate(schedules.RELAY_MINUTES, unit=Rate.MINUTES), name="relay")
+def relay(event: CloudWatchEvent) -> dict[str, object]:
+    return handlers.relay(event.context)
+
+
+@app.lambda_function(name="outbox")
+def outbox(order: dict[str, Any], _context: Any) -> dict[str, Any]:
+    return handlers.outbox(order)
+
+
 @app.lambda_function(name="redrive")
 def redrive(_event: Any, context: Any) -> dict[str, int]:
     return handlers.redrive(context)

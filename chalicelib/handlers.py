@@ -4,15 +4,18 @@ A handler imports the modules that it needs only when it is called. The API is i
 start of the API must not load the modules of the handlers, because loading them takes time.
 """
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from chalicelib.core.settings import BY_RELAY
 from chalicelib.services import services
 
 Event = dict[str, Any]
+_log = logging.getLogger("hireflow.outbox")
 
 
 def load_objects(event: Event, context: Any) -> None:
@@ -22,7 +25,7 @@ def load_objects(event: Event, context: Any) -> None:
     from chalicelib.ingest.objects import Ingestion, ingest_object
 
     parts = services()
-    invoke_again = partial(parts.functions.invoke_later, context.invoked_function_arn, event)
+    invoke_again = partial(parts.invoke_later, context.invoked_function_arn, event)
     handover = HandoverPolicy(parts.settings.continue_from, invoke_again)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
     ingestion = Ingestion(parts.database, parts.storage, grace, handover, watch)
@@ -56,8 +59,10 @@ def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
 
     parts = services()
     # The gauges come first, because the sweep may fail.
-    parts.metrics.of_gauges(gauges.read(parts.database, parts.storage, parts.dead_letters))
-    offer = partial(parts.functions.invoke_later, sibling(context.function_name, "ingest"))
+    measured = gauges.read(parts.database, parts.storage, parts.measured_letters)
+    parts.metrics.of_gauges(measured)
+    _keep_outbox(measured.backup_lag)
+    offer = partial(parts.invoke_later, sibling(context.function_name, "ingest"))
     offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
     return {**vars(upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch)), "offered": offered}
@@ -68,7 +73,44 @@ def redrive(context: Any) -> dict[str, int]:
     from chalicelib.recovery import dead_letters
 
     parts, seconds = services(), 0.8 * _seconds_left(context)
-    return vars(dead_letters.redrive(parts.database, parts.dead_letters, parts.functions, seconds=seconds))
+    reopen: dead_letters.Reopen = partial(dead_letters.reopen_loads, parts.database)
+    if parts.settings.aws_calls == BY_RELAY:  # this function then runs outside of the network of the database
+        reopen = dead_letters.reopening_by(_outbox_of(context))
+    return vars(dead_letters.redrive(reopen, parts.dead_letters, parts.functions, seconds=seconds))
+
+
+def relay(context: Any) -> dict[str, object]:
+    """Send the messages of the outbox: events, notices, and invocations that other functions have ordered."""
+    from chalicelib.cloud.event_bus import EventBus
+    from chalicelib.cloud.topics import Topic
+    from chalicelib.monitoring import readiness
+    from chalicelib.outbox.messages import Order, Taken
+    from chalicelib.outbox.relay import Channels, Relay
+
+    parts, ask = services(), _outbox_of(context)
+
+    def take(order: Order) -> Taken:
+        return Taken.of(ask(vars(order)))
+
+    topic = Topic(parts.settings.notice_topic) if parts.settings.notice_topic else None
+    letters = readiness.depth(parts.dead_letters) if parts.settings.aws_calls == BY_RELAY else None
+    invoke, percent = parts.functions.invoke_later, parts.settings.notice_percent
+    channels = Channels(EventBus(), topic, invoke, parts.settings.stage, percent)
+    return vars(Relay(take, channels).run(0.5 * _seconds_left(context), letters.depth if letters else None))
+
+
+def outbox(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what functions outside of the network of the database need from the database: give the relay its next
+    messages, or reopen the loads of a dead letter."""
+    from chalicelib.outbox import store
+    from chalicelib.outbox.messages import Order
+
+    if "reopen" in order:
+        from chalicelib.recovery import dead_letters
+
+        return {"refused": dead_letters.refusal(services().database, order["reopen"])}
+    with services().database.transaction() as session:
+        return store.take(session, Order(**order)).payload()
 
 
 def migrate(event: object) -> dict[str, object]:
@@ -84,6 +126,23 @@ def administer_tokens(order: Mapping[str, object]) -> object:
 
     with services().database.session() as session:
         return administer(session, order)
+
+
+def _keep_outbox(backup_lag: float | None) -> None:
+    """Notice late backups, and discard messages that could not be sent for too long."""
+    from chalicelib.outbox import late_backups, store
+
+    with services().database.session() as session:
+        late_backups.watch(session, backup_lag)
+        if discarded := store.discard_old(session):
+            _log.error("%s messages were discarded, because the relay could not send them for too long", discarded)
+
+
+def _outbox_of(context: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """Return a function that invokes the function `outbox` of this stage."""
+    from chalicelib.cloud.functions import sibling
+
+    return partial(services().functions.invoke, sibling(context.function_name, "outbox"))
 
 
 def _seconds_left(context: Any) -> float:

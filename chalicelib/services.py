@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.cloud import secrets
 from chalicelib.cloud.database import Database
@@ -13,8 +13,8 @@ from chalicelib.cloud.database_login import database_login
 from chalicelib.cloud.functions import Functions
 from chalicelib.cloud.queues import DeadLetters
 from chalicelib.cloud.storage import Storage
-from chalicelib.core.settings import Settings
-from chalicelib.monitoring.readiness import Readiness
+from chalicelib.core.settings import BY_RELAY, Settings
+from chalicelib.monitoring.readiness import Queue, Readiness
 
 if TYPE_CHECKING:
     from chalicelib.monitoring.metrics import Metrics
@@ -39,6 +39,24 @@ class Services:
     @cached_property
     def readiness(self) -> Readiness:
         return Readiness(self.database, self.storage)
+
+    @property
+    def invoke_later(self) -> Callable[[str, Any], None]:
+        """Return the function that invokes another function asynchronously. Some stages leave this to the relay."""
+        if self.settings.aws_calls != BY_RELAY:
+            return self.functions.invoke_later
+        from chalicelib.outbox.invocations import ByRelay
+
+        return ByRelay(self.database).invoke_later
+
+    @property
+    def measured_letters(self) -> Queue:
+        """Return what measures the dead-letter queue. Some stages leave this to the relay."""
+        if self.settings.aws_calls != BY_RELAY:
+            return self.dead_letters
+        from chalicelib.outbox.invocations import ByRelay
+
+        return ByRelay(self.database)
 
 
 def database_url(settings: Settings) -> Callable[[], str]:

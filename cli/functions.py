@@ -9,7 +9,7 @@ from cli.errors import CommandError, NoAnswer
 
 APP = "hireflow"
 _API = "api"  # Chalice adds no suffix to the name of this function
-NAMES = (_API, "ingest", "backup", "verify", "sweep", "redrive", "migrate", "tokens")
+NAMES = (_API, "ingest", "backup", "verify", "sweep", "relay", "outbox", "redrive", "migrate", "tokens")
 _PATIENCE = 930  # seconds; a function runs at most 900
 _MISSING = (
     "this command needs boto3, which is not installed: run `pipx inject hireflow boto3`, or"

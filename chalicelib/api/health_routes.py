@@ -30,11 +30,14 @@ def health() -> Response:
     body: dict[str, object] = {"status": "ok" if up else "unavailable"}
     if is_reader:
         last_backup = readiness.last_backup(parts.storage) if up else None
+        letters = readiness.depth(parts.measured_letters)
         body |= {
             **checks,
             "last_backup": last_backup and vars(last_backup),
-            "dead_letters": readiness.depth(parts.dead_letters),
+            "dead_letters": letters.depth if letters else None,
         }
+        if letters and letters.age > readiness.STALE:
+            body["dead_letters_age_seconds"] = round(letters.age, 1)
     return Response(body, status_code=status, headers=headers)
 
 

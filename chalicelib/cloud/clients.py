@@ -10,12 +10,14 @@ from typing import Any
 Client = Callable[[], Any]
 
 
-def aws_client(service: str) -> Client:
+def aws_client(service: str, *, read_timeout: float = 6) -> Client:
+    """Return a function that creates a client of the service. A response may take `read_timeout` seconds."""
+
     def make() -> Any:
         import boto3
         from botocore.config import Config
 
-        config = Config(connect_timeout=2, read_timeout=6, retries={"mode": "standard", "max_attempts": 2})
+        config = Config(connect_timeout=2, read_timeout=read_timeout, retries={"mode": "standard", "max_attempts": 2})
         create: Any = boto3.client  # the type stubs need the service's name as a literal
         return create(service, config=config)
 

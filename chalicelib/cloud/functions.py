@@ -7,6 +7,8 @@ from typing import Any
 from chalicelib.cloud.clients import Client, aws_client
 from chalicelib.core.errors import NotFound, Unavailable
 
+_PATIENCE = 30.0  # seconds; a caller that waits for the result also waits for a cold start
+
 
 def sibling(deployed: str, function: str) -> str:
     """Return the deployed name of another function of the same stage. A deployed name ends in a hyphen and the name
@@ -20,6 +22,7 @@ class Functions:
 
     def __init__(self, client: Client | None = None) -> None:
         self._make = client or aws_client("lambda")
+        self._make_patient = client or aws_client("lambda", read_timeout=_PATIENCE)
 
     def invoke_later(self, arn: str, event: Any) -> None:
         """Invoke a function asynchronously with an event. Lambda retries the event if the function fails.
@@ -38,6 +41,27 @@ class Functions:
         except (BotoCoreError, OSError) as error:
             raise Unavailable(f"{arn} cannot be invoked now") from error
 
+    def invoke(self, arn: str, event: Any) -> Any:
+        """Invoke a function with an event, wait, and return its result.
+
+        botocore may repeat the request, so the function must be idempotent. Raises Unavailable if the request or the
+        function fails.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            response = self._patient_lambda.invoke(FunctionName=arn, Payload=json.dumps(event).encode())
+            result = json.loads(response["Payload"].read() or b"null")
+        except (BotoCoreError, ClientError, OSError, ValueError) as error:
+            raise Unavailable(f"{arn} cannot be invoked now") from error
+        if "FunctionError" in response:
+            raise Unavailable(f"{arn} failed, and its log says why")
+        return result
+
     @cached_property
     def _lambda(self) -> Any:
         return self._make()
+
+    @cached_property
+    def _patient_lambda(self) -> Any:
+        return self._make_patient()

@@ -13,6 +13,14 @@ _BATCH = 10  # the most messages that SQS returns in one response
 
 
 @dataclass(frozen=True)
+class Measured:
+    """The approximate number of messages in the dead-letter queue, and how many seconds ago it was measured."""
+
+    depth: int
+    age: float = 0.0
+
+
+@dataclass(frozen=True)
 class Message:
     """A received message. `receipt` is needed to delete the message or to give it back to the queue."""
 
@@ -53,6 +61,10 @@ class DeadLetters:
         with self._errors():
             response = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
             return int(response["Attributes"][name])
+
+    def measured(self) -> Measured:
+        """Measure the depth now. Raises Unavailable."""
+        return Measured(self.depth())
 
     @cached_property
     def _sqs(self) -> Any:

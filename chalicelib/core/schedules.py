@@ -5,6 +5,7 @@ sentences that have to change.
 """
 
 BACKUP_MINUTES = 3
+RELAY_MINUTES = 1
 SWEEP_MINUTES = 3  # the function of the sweep also measures the gauges, such as the number of waiting rows
 VERIFY_DAYS = 1
 

@@ -17,6 +17,7 @@ from chalicelib.core.setting_kinds import Kind
 
 T = TypeVar("T")
 LOCAL, LOCALSTACK, AWS = "local", "localstack", "AWS"  # AWS stands for every stage in an AWS account
+DIRECT, BY_RELAY = "direct", "relay"  # the values of AWS_CALLS
 EVERYWHERE = (LOCAL, LOCALSTACK, AWS)
 # Characters that a line of a settings file cannot contain: control characters, line separators, and the surrogates that
 # stand for bytes which are not UTF-8.
@@ -110,6 +111,12 @@ class Settings:
         "how many connections all functions together may have; requests that find no free connection get 503",
         "100",
     )
+    notice_percent: float = setting(
+        "NOTICE_REJECTED_PERCENT",
+        setting_kinds.number(100, "percent"),
+        "a load that rejects a larger part of its rows than this gets a notice; with 100, only failed loads get one",
+        "10",
+    )
     log_level: str = setting(
         "LOG_LEVEL",
         setting_kinds.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
@@ -178,6 +185,16 @@ class Settings:
     backup_bucket: str = computed("BACKUP_BUCKET", setting_kinds.text("a name"), "the bucket of the restore points")
     dead_letter_queue: str = computed(
         "DEAD_LETTER_QUEUE", setting_kinds.text("a name"), "the queue for the events of loads that were given up"
+    )
+    notice_topic: str = computed(
+        "NOTICE_TOPIC", setting_kinds.text("an ARN"), "the ARN of the SNS topic that gets the notices"
+    )
+    aws_calls: str = computed(
+        "AWS_CALLS",
+        setting_kinds.choice(DIRECT, BY_RELAY),
+        "`relay`: the functions in the network of the database reach only Postgres and S3, so the function `relay`"
+        " invokes functions and measures the dead-letter queue for them",
+        DIRECT,
     )
     s3_public_url: str = computed(
         "S3_PUBLIC_URL", setting_kinds.text("a URL"), "the URL at which clients reach the S3 of an emulator"

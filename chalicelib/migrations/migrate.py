@@ -36,13 +36,15 @@ def upgrade(
     revision: str = "head",
     app_url: str | None = None,
     connections: int = -1,
+    api_url: str = "",
 ) -> Migrated:
     """Upgrade the database to `revision`. Nothing changes if the database already has this revision.
 
     `database_url` is the URL of the database owner. `tls` and `ca` have the values of the settings DATABASE_TLS and
     DATABASE_CA. `app_url` is the URL with which the functions log in. The role in this URL is created if necessary, and
     gets its login and its rights. Without a password in the URL, the functions log in with IAM tokens. The role may
-    have at most `connections` connections at a time; -1 means no limit.
+    have at most `connections` connections at a time; -1 means no limit. `api_url` is the URL of the API. It is stored
+    for the links in events and notices.
 
     Raises ConfigurationError if the newest revision lacks the table of a dataset, or if the functions could not log in
     afterwards. Then nothing changes. Raises DatabaseUnavailable if a login of the functions could not be tried.
@@ -66,6 +68,8 @@ def upgrade(
 
             login = Login.of(app_url, lambda: _accepts(_engine(app_url, tls, ca)))
             notes = database_role.admit(connection, login, Limits(connections))
+        if api_url:
+            connection.execute(text("UPDATE deployment SET api_url = :url"), {"url": api_url})
         return Migrated(MigrationContext.configure(connection).get_current_revision() or "base", tuple(notes))
 
 

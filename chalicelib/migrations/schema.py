@@ -188,6 +188,38 @@ database_identity = Table(  # has one row
     Column("id", Uuid, primary_key=True),
 )
 
+deployment = Table(  # has one row
+    "deployment",
+    metadata,
+    Column("api_url", Text, primary_key=True),  # empty until the first deployment of this release
+)
+
+outbox = Table(  # the messages that the relay has not sent yet
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, CheckConstraint("kind IN ('load', 'backups', 'invoke')", name="kind"), nullable=False),
+    Column("body", JSONB, nullable=False),
+    _instant("created_at", default=True),
+    Index("outbox_invocations_idx", "id", postgresql_where=text("kind = 'invoke'")),
+)
+
+relay_state = Table(  # has one row
+    "relay_state",
+    metadata,
+    Column("holder", Text, primary_key=True),  # the invocation of the relay that may send messages
+    Column("leased_until", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    Column("dead_letters", BigInteger),  # the depth of the queue when the relay last measured it
+    _instant("measured_at"),
+)
+
+late_backups = Table(  # has one row
+    "late_backups",
+    metadata,
+    Column("noticed", Boolean, primary_key=True),  # whether a notice about the present episode was written
+    _instant("since"),  # when a sweep first saw that backups are late; NULL while they are in time
+)
+
 dataset_state = Table(
     "dataset_state",
     metadata,

@@ -67,6 +67,7 @@ def migrate_stage(env: Mapping[str, str], event: object = None) -> dict[str, obj
         ca=settings.database_ca,
         app_url=app_url,
         connections=settings.database_connections,
+        api_url=order.api_url,
     )
     return {"revision": migrated.revision, "notes": list(migrated.notes)}
 

@@ -34,6 +34,8 @@ UNITS = {
     "BackupLag": "Seconds",
     "DeadLetters": "Count",
     "OrphansWaiting": "Count",
+    "OutboxMessages": "Count",
+    "OutboxAge": "Seconds",
 }
 Values = Mapping[str, float | None]
 _MOMENT = 0.001  # seconds; a shorter duration is rounded to 0
@@ -81,6 +83,8 @@ class Metrics:
                 "BackupLag": gauges.backup_lag,
                 "DeadLetters": gauges.dead_letters,
                 "OrphansWaiting": gauges.orphans,
+                "OutboxMessages": gauges.unsent,
+                "OutboxAge": gauges.unsent_age,
             },
         )
 

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database
-from chalicelib.cloud.queues import DeadLetters
+from chalicelib.cloud.queues import Measured
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.errors import HireflowError
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 OK, AWAY = "ok", "unavailable"
 RECENT = 5.0  # seconds for which the result of the checks is kept in memory
+STALE = 180.0  # seconds; a depth that was measured before that is shown with its age
+
+
+class Queue(Protocol):
+    """Measures the dead-letter queue. Raises Unavailable."""
+
+    def measured(self) -> Measured: ...
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,11 @@ class Readiness:
         return self._last
 
 
-def depth(letters: DeadLetters) -> int | None:
+def depth(letters: Queue) -> Measured | None:
     """Return the approximate number of events that wait for a redrive, or None if the queue cannot be reached. Neither
     result changes the status of /health."""
     try:
-        return letters.depth()
+        return letters.measured()
     except HireflowError:
         return None
 

@@ -9,7 +9,7 @@ whose load has ended.
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chalicelib.cloud.database import Database
@@ -58,8 +58,41 @@ class Redriven:
     left: int
 
 
-def redrive(database: Database, letters: DeadLetters, functions: Functions, *, seconds: float) -> Redriven:
-    """Offer every dead letter again. Stop after about `seconds`.
+Reopen = Callable[[str], None]
+
+
+def reopen_loads(database: Database, body: str) -> None:
+    """Reopen the loads of the dead letter with this body. Raises Unprocessable if the body is not a dead letter,
+    LoadBusy if a worker has claimed a load, and Unavailable."""
+    letter = DeadLetter.parse(body)
+    with database.session() as session:
+        for created in letter.objects:
+            claims.reopen(session, created)
+
+
+def refusal(database: Database, body: str) -> str | None:
+    """Reopen the loads like `reopen_loads`. Return why they cannot be reopened now, or None if they were reopened."""
+    try:
+        reopen_loads(database, body)
+    except (Unprocessable, LoadBusy) as error:
+        return error.detail
+    return None
+
+
+def reopening_by(ask: Callable[[Mapping[str, str]], Mapping[str, str | None]]) -> Reopen:
+    """Return a function that leaves the reopening to the function `outbox`, because this function cannot reach the
+    database. `ask` passes an order to the function `outbox`."""
+
+    def reopen(body: str) -> None:
+        refused = ask({"reopen": body})["refused"]
+        if refused is not None:
+            raise LoadBusy(refused)
+
+    return reopen
+
+
+def redrive(reopen: Reopen, letters: DeadLetters, functions: Functions, *, seconds: float) -> Redriven:
+    """Offer every dead letter again. Stop after about `seconds`. `reopen` does what `reopen_loads` does.
 
     Raises Unavailable if the database, the queue or Lambda is unavailable. Messages that were not redriven are then
     still in the queue.
@@ -74,7 +107,7 @@ def redrive(database: Database, letters: DeadLetters, functions: Functions, *, s
                 return Redriven(redriven, left=len(held))
             held += messages
             for message in messages:
-                if _redrive(database, letters, functions, message):
+                if _redrive(reopen, letters, functions, message):
                     held.remove(message)
                     redriven += 1
         return Redriven(redriven, left=len(held) + letters.depth())
@@ -84,12 +117,10 @@ def redrive(database: Database, letters: DeadLetters, functions: Functions, *, s
             letters.give_back(message)
 
 
-def _redrive(database: Database, letters: DeadLetters, functions: Functions, message: Message) -> bool:
+def _redrive(reopen: Reopen, letters: DeadLetters, functions: Functions, message: Message) -> bool:
     try:
         letter = DeadLetter.parse(message.body)
-        with database.session() as session:
-            for created in letter.objects:
-                claims.reopen(session, created)
+        reopen(message.body)
         functions.invoke_later(letter.function, letter.event)
     except (Unprocessable, NotFound, LoadBusy) as error:
         _log.warning("message %s stays in the queue: %s", message.id, error.detail)

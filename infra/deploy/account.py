@@ -183,7 +183,11 @@ class Account:
         elif part == "database":
             computed = {name: outputs[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
         elif part == "operations":
-            computed = {"DatabaseConnections": str(chosen.read("DATABASE_CONNECTIONS"))}
+            computed = {
+                "DatabaseConnections": str(chosen.read("DATABASE_CONNECTIONS")),
+                "NoticeEmail": chosen.text("NOTICE_EMAIL"),
+                "NoticeWebhook": chosen.text("NOTICE_WEBHOOK"),
+            }
         return {**computed, **own}
 
     def target(self, outputs: Outputs, chosen: Chosen) -> Target:
@@ -194,6 +198,7 @@ class Account:
         functions = {
             **{name: outputs[output] for name, output in _BUCKETS.items()},
             "DEAD_LETTER_QUEUE": outputs["DeadLetterQueueName"],
+            "NOTICE_TOPIC": outputs.get("NoticesTopicArn", ""),  # `plan` reads the stack of the previous release
             **login.functions,
             **chosen.of_functions(),
             **({"DATABASE_CA": CA_FILE} if ca else {}),

@@ -18,7 +18,7 @@ from chalicelib.core import settings
 from cli import functions
 from cli.api import Api
 from cli.errors import CommandError
-from infra.deploy import project, removal
+from infra.deploy import notices, project, removal
 from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms
 from infra.deploy.target import Target
 from infra.errors import CloudError
@@ -65,6 +65,8 @@ def is_current(target: Target) -> bool:
         for bucket in target.buckets:
             s3.head_bucket(Bucket=bucket)
         if origins_of_forms(target) != origins(target):
+            return False
+        if notices.subscribed(target) != target.subscriptions:
             return False
         target.client("sqs").get_queue_url(QueueName=target.dead_letters)
     except (OSError, KeyError, BotoCoreError, ClientError):
@@ -204,7 +206,7 @@ def admit_pages(target: Target) -> None:
 
 def migrate(target: Target) -> list[str]:
     """Run the migrations, and return the notes about what the database owner may not change."""
-    return list(invoke(target, "migrate", {}).get("notes", ()))
+    return list(invoke(target, "migrate", {"api_url": api_url(target)}).get("notes", ()))
 
 
 def configure_retries(target: Target) -> None:
@@ -235,6 +237,7 @@ def limit_logs(target: Target) -> None:
 STEPS: Steps = (
     ("buckets", make_buckets),  # before Chalice, which adds the trigger of `ingest` to the landing bucket
     ("dead-letter queue", make_queue),
+    ("notices", notices.make_topic),
     ("secrets", keep_secrets),
     ("project", project.assemble),
     ("chalice deploy", run_chalice),

@@ -6,7 +6,7 @@ environment. Each policy also gets the statements of policy-every-function.json,
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -26,9 +26,14 @@ def deployed_name(stage: str, function: str) -> str:
 
 
 def policies(
-    folder: Path, stage: str, functions: Iterable[str], names: Mapping[str, str], vpc: Vpc | None = None
+    folder: Path,
+    stage: str,
+    functions: Iterable[str],
+    names: Mapping[str, str],
+    vpc: Vpc | None = None,
+    outside: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Return the policy of each function from the files in `folder`.
+    """Return the policy of each function from the files in `folder`. The functions `outside` run outside of the VPC.
 
     Raises CloudError if a file is missing or invalid.
     """
@@ -38,7 +43,8 @@ def policies(
         if vpc:
             user = vpc.owner if function == _MIGRATION else vpc.user
             ours |= {"DATABASE_PROXY": vpc.proxy, "DATABASE_USER": user}
-        filled[function] = _policy(folder, [_COMMON, *([_IN_VPC] if vpc else ()), function], {**names, **ours})
+        inside = vpc is not None and function not in outside
+        filled[function] = _policy(folder, [_COMMON, *([_IN_VPC] if inside else ()), function], {**names, **ours})
     return filled
 
 

@@ -68,9 +68,8 @@ def assemble(target: Target) -> None:
     (config_folder / "config.json").write_text(json.dumps(config, indent=2))
     for old in config_folder.glob("policy-*.json"):
         old.unlink()
-    filled = policies(
-        target.source / ".chalice", target.stage, config["lambda_functions"], target.functions, target.vpc
-    )
+    folder, functions = target.source / ".chalice", config["lambda_functions"]
+    filled = policies(folder, target.stage, functions, target.functions, target.vpc, target.outside)
     for function, policy in filled.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
             json.dumps(policy, indent=2)
@@ -93,6 +92,9 @@ def configuration(target: Target) -> dict[str, Any]:
     if target.vpc:
         stage["subnet_ids"], stage["security_group_ids"] = map(list, (target.vpc.subnets, target.vpc.security_groups))
     functions = stage.setdefault("lambda_functions", {})
+    if target.vpc:
+        for name in target.outside:  # Chalice takes these empty lists, and removes a function from its former network
+            functions.setdefault(name, {}).update(subnet_ids=[], security_group_ids=[])
     functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
     return config
 

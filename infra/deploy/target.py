@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.config import Config
 
+from chalicelib.core.settings import BY_RELAY
 from infra.sessions import session
 
 APP = "hireflow"
@@ -36,7 +37,8 @@ class Target:
     `source` holds app.py. `work` is a folder for this stage, kept from one deployment to the next. `functions` are the
     environment variables of all functions, and `migration` replaces some of them in the migration. `secrets` are the
     values that Secrets Manager has to hold. `aws` are the AWS_* variables of the account: only the region if boto3
-    finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE.
+    finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE. `subscriptions` are the
+    subscriptions of the notices, by protocol.
     """
 
     stage: str
@@ -48,6 +50,7 @@ class Target:
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     vpc: Vpc | None = None
     ca: Path | None = None
+    subscriptions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def landing(self) -> str:
@@ -64,6 +67,18 @@ class Target:
     @property
     def dead_letters(self) -> str:
         return self.functions["DEAD_LETTER_QUEUE"]
+
+    @property
+    def notices(self) -> str:
+        """Return the ARN of the topic of the notices."""
+        return self.functions["NOTICE_TOPIC"]
+
+    @property
+    def outside(self) -> frozenset[str]:
+        """Return the names of the functions that run outside of the stage's network, because they call services of AWS
+        that have no endpoint in this network."""
+        by_relay = self.functions.get("AWS_CALLS") == BY_RELAY
+        return frozenset({"relay", "redrive"} if by_relay else {"relay"})
 
     @property
     def project(self) -> Path:
@@ -98,3 +113,8 @@ def queue_names(stage: str) -> dict[str, str]:
     """Map the variable in the functions' environment that holds the name of a stage's dead-letter queue to this
     name."""
     return {"DEAD_LETTER_QUEUE": f"{APP}-{stage}-dead-letters"}
+
+
+def topic_name(stage: str) -> str:
+    """Return the name of the topic of a stage's notices."""
+    return f"{APP}-{stage}-notices"

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from chalicelib.core.schedules import SWEEP_MINUTES, minutes_in_words
 from chalicelib.migrations import migrate
 from cli.functions import scheduled_event
 from infra import disk
-from infra.deploy import driver, removal, tables
+from infra.deploy import driver, notices, removal, tables
 from infra.deploy.logins import Logins
-from infra.deploy.target import Target, bucket_names, queue_names
+from infra.deploy.target import Target, bucket_names, queue_names, topic_name
 from infra.errors import CloudError
 from infra.local import compose, provision, status
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services
@@ -183,7 +183,10 @@ class Commands:
 
     def _remove(self) -> None:
         try:
-            removal.remove(self.deployed(), self.report)
+            target = self.deployed()
+            removal.remove(target, self.report)
+            topic = self._topic(target.aws)
+            notices.delete_topic(replace(target, functions={**target.functions, "NOTICE_TOPIC": topic}))
         except (BotoCoreError, ClientError) as error:
             self.report(f"the deployed resources still exist, because they could not be removed: {error}")
 
@@ -216,13 +219,25 @@ class Commands:
             **queue_names(self.stage),
             **login.functions,
             **chosen.of_functions(),
+            "NOTICE_TOPIC": self._topic(services.aws),
             "S3_PUBLIC_URL": services.aws["AWS_ENDPOINT_URL"],  # functions may reach S3 at another address
             "DATABASE_TLS": "disable",
         }
         aws = {name: value for name, value in services.aws.items() if name.startswith("AWS_")}
+        work, subscriptions = self.state.build(self.stage), chosen.subscriptions()
         return Target(
-            self.stage, self.source, self.state.build(self.stage), functions, aws, login.migration, login.secrets
+            *(self.stage, self.source, work, functions, aws, login.migration, login.secrets),
+            subscriptions=subscriptions,
         )
+
+    def _topic(self, aws: Mapping[str, str]) -> str:
+        """Return the ARN of the topic of the notices."""
+        identity = Target(self.stage, self.source, self.state.build(self.stage), {}, aws).client("sts")
+        try:
+            account = identity.get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError) as error:
+            raise CloudError(f"the AWS account cannot be read: {error}") from error
+        return f"arn:aws:sns:{aws['AWS_DEFAULT_REGION']}:{account}:{topic_name(self.stage)}"
 
     def _env(self, services: Services, target: Target, token: str) -> Mapping[str, str]:
         return {

@@ -62,6 +62,12 @@ class Chosen:
         """Return the functions' environment variables that a user may set."""
         return {each.name: text for each in passed(self.stage) if (text := self.text(each.name))}
 
+    def subscriptions(self) -> dict[str, str]:
+        """Return the subscriptions of the notices, by protocol."""
+        webhook = self.text("NOTICE_WEBHOOK")
+        found = {"email": self.text("NOTICE_EMAIL"), webhook.partition(":")[0]: webhook}
+        return {protocol: endpoint for protocol, endpoint in found.items() if endpoint}
+
     def differing(self, other: "Chosen") -> list[str]:
         """Return the names of the settings that have another value in `other`."""
         return [name for name in self.values if self.text(name) != other.text(name)]
@@ -169,6 +175,8 @@ def _conflicts(chosen: Chosen) -> Iterator[str]:
     if chosen.stage == LOCALSTACK and own != chosen.given("AWS_ENDPOINT_URL"):
         missing = "AWS_ENDPOINT_URL" if own else "DATABASE_URL"
         yield f"{missing} is not set: set both AWS_ENDPOINT_URL and DATABASE_URL, or neither"
+    if place(chosen.stage) not in (LOCAL, LOCALSTACK) and chosen.text("NOTICE_WEBHOOK").startswith("http:"):
+        yield "NOTICE_WEBHOOK must begin with https://, because notices name files"
     if place(chosen.stage) not in (LOCAL, LOCALSTACK) and not own:
         if chosen.text("DATABASE_TLS") == "disable":
             yield "DATABASE_TLS=disable needs a DATABASE_URL: Aurora accepts the functions' login tokens only over TLS"

@@ -111,6 +111,20 @@ MACHINE = (
         secret=True,
     ),
     Setting(
+        "NOTICE_EMAIL",
+        setting_kinds.text("an email address", r"[^@\s]+@[^@\s]+"),
+        "the address that gets notices about failed loads, rejected rows and late backups; its owner has to confirm it",
+        shown="nobody",
+        stages=EVERYWHERE,
+    ),
+    Setting(
+        "NOTICE_WEBHOOK",
+        setting_kinds.url("https", "http"),
+        "the URL to which notices are posted; its owner has to confirm it; only https on AWS",
+        shown="none",
+        stages=EVERYWHERE,
+    ),
+    Setting(
         "SMOKE",
         setting_kinds.choice("write"),
         "`write`: the smoke test of `make deploy` also loads a file, whose only record is rejected",

@@ -38,9 +38,12 @@ def cleaner(postgres: Postgres) -> Iterator[Database]:
 def database_url(postgres: Postgres, cleaner: Database) -> str:
     """Return the URL of a database that has all tables and no rows. The login is that of the database owner."""
     with cleaner.session() as session:
-        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans RESTART IDENTITY CASCADE")
+        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans, outbox RESTART IDENTITY CASCADE")
         session.run("UPDATE dataset_state SET last_id = 0")
         session.run("UPDATE landing_sweep SET starts_at = date_trunc('second', now()), swept_at = now()")
+        session.run("UPDATE relay_state SET holder = '', leased_until = '-infinity'")
+        session.run("UPDATE relay_state SET dead_letters = NULL, measured_at = NULL")
+        session.run("UPDATE late_backups SET noticed = false, since = NULL; UPDATE deployment SET api_url = ''")
         session.run("UPDATE landing_sweep SET key_marker = '', version_marker = ''")
     return postgres.url
 

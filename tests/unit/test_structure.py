@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "backups": {"core", "cloud", "formats", "loads"},
     "recovery": {"core", "cloud", "loads", "ingest"},
     "monitoring": {"core", "cloud", "loads", "backups"},
-    "services": {"core", "cloud", "monitoring"},
+    "outbox": {"core", "cloud"},
+    "services": {"core", "cloud", "monitoring", "outbox"},
     "migrations": {"core", "auth", "services"},
     "dashboard": {
         *("core", "cloud", "loads", "reports", "auth", "ingest", "backups", "monitoring", "services"),
@@ -34,7 +35,9 @@ MAY_IMPORT = {
         *("core", "cloud", "formats", "loads", "reports", "auth", "ingest", "backups", "monitoring", "services"),
         *("dashboard", "api/http", "api/openapi"),
     },
-    "handlers": {"cloud", "auth", "ingest", "backups", "monitoring", "recovery", "migrations", "services"},
+    "handlers": {
+        *("core", "cloud", "auth", "ingest", "backups", "monitoring", "outbox", "recovery", "migrations", "services"),
+    },
     "api/openapi": {"core", "formats", "reports", "auth", "ingest", "api", "api/http"},
 }
 # The modules that may import a library. Only these modules call the library. They raise our own errors in place of the
@@ -42,7 +45,7 @@ MAY_IMPORT = {
 IMPORTED_BY = {
     "boto3 botocore": {
         *("cloud/buckets.py", "cloud/clients.py", "cloud/functions.py", "cloud/object_streams.py"),
-        *("cloud/queues.py", "cloud/secrets.py", "cloud/storage.py"),
+        *("cloud/event_bus.py", "cloud/queues.py", "cloud/secrets.py", "cloud/storage.py", "cloud/topics.py"),
     },
     "pg8000": {"cloud/database.py"},
     "fastavro": {"formats/avro.py"},

@@ -58,7 +58,18 @@ _PARTS: dict[str, Json] = {
         "description": "the approximate number of events that wait for a redrive; null if their queue is unavailable",
     },
 }
-HEALTH = closed({"status": _STATE, **_PARTS}, optional=tuple(_PARTS), dependentRequired=together(_PARTS))
+_LETTERS_AGE: Json = {
+    "type": "number",
+    "minimum": 0,
+    "description": "how many seconds ago `dead_letters` was measured; only if this was minutes ago, which can happen"
+    " only on a stage of the profile `tiny`",
+    "examples": [312.5],
+}
+HEALTH = closed(
+    {"status": _STATE, **_PARTS, "dead_letters_age_seconds": _LETTERS_AGE},
+    optional=(*_PARTS, "dead_letters_age_seconds"),
+    dependentRequired={**together(_PARTS), "dead_letters_age_seconds": ["dead_letters"]},
+)
 DATABASE_AWAY: Json = {
     "status": "unavailable",
     "database": "unavailable",

@@ -26,7 +26,7 @@ _DRAINED = 256 * 1024 * 1024  # the most bytes of a refused body that are read, 
 _CORS = b"access-control-"
 # Services that a function may call, as far as its policy allows. The gate refuses requests of functions to all other
 # services, because for some of these ministack checks no policy and allows every signed request.
-FOR_FUNCTIONS = ("lambda", "logs", "s3", "secretsmanager", "sqs", "sts")
+FOR_FUNCTIONS = ("events", "lambda", "logs", "s3", "secretsmanager", "sns", "sqs", "sts")
 _STREAMED = {  # x-amz-content-sha256 of a body in chunks: (are the chunks signed, do headers follow the body)
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": (True, True),

@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -174,7 +175,8 @@ def ingest() -> Ingest:
 
 
 def redrive(landing: Landing, queue: Queue, ingest: Ingest) -> None:
-    assert dead_letters.redrive(landing.database, queue.letters, ingest, seconds=60) == Redriven(redriven=1, left=0)
+    reopen = partial(dead_letters.reopen_loads, landing.database)
+    assert dead_letters.redrive(reopen, queue.letters, ingest, seconds=60) == Redriven(redriven=1, left=0)
 
 
 def test_an_upload_that_was_given_up_is_loaded_after_a_redrive(

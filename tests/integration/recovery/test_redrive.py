@@ -1,6 +1,7 @@
 """Tests the redrive. The redrive offers events again that Lambda gave up on. The tests try every state of a load, and
 crashes of the redrive."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -40,7 +41,8 @@ def ingest() -> Ingest:
 
 
 def run(database: Database, queue: Queue, ingest: Ingest, seconds: float = 60) -> dict[str, int]:
-    return vars(dead_letters.redrive(database, queue.letters, ingest, seconds=seconds))
+    reopen = partial(dead_letters.reopen_loads, database)
+    return vars(dead_letters.redrive(reopen, queue.letters, ingest, seconds=seconds))
 
 
 def given_up(landing: Landing, key: str = "departments.csv", body: str = "1,Sales\n") -> Row:

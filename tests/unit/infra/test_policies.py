@@ -61,6 +61,8 @@ def test_a_policy_allows_nothing_outside_its_stage(stage: str) -> None:
         for resource in resources(policy):
             name = resource.split(":", 5)[5].removeprefix("log-group:/aws/lambda/").removeprefix("function:")
             name = name.removeprefix("secret:")
+            if name == "event-bus/default":  # all stages of an account share this bus; each event names its stage
+                continue
             assert resource.partition("/")[0] in buckets or name.split(":")[0].startswith(f"hireflow-{stage}")
             assert "*" not in name.split(":")[0].split("/")[0]
 
@@ -78,6 +80,13 @@ def test_in_a_vpc_a_function_may_log_in_only_as_its_own_role() -> None:
         assert {a for s in more for a in s["Action"] if a.startswith("ec2:")} >= {
             f"ec2:{verb}NetworkInterface{s}" for verb, s in (("Create", ""), ("Delete", ""), ("Describe", "s"))
         }
+
+
+def test_a_function_outside_of_the_vpc_has_no_rights_of_the_vpc() -> None:
+    vpc = Vpc(("subnet-1",), ("sg-1",), "prx-1", "owner", "app")
+    names = {**bucket_names("prod"), **queue_names("prod")}
+    mixed, none = policies(FOLDER, "prod", FUNCTIONS, names, vpc, {"relay"}), policies(FOLDER, "prod", FUNCTIONS, names)
+    assert [function for function in FUNCTIONS if mixed[function] == none[function]] == ["relay"]
 
 
 def test_a_stage_has_no_access_to_a_stage_whose_name_begins_with_its_name() -> None:
@@ -129,10 +138,14 @@ SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:hireflow-local-da
         ("sqs:ReceiveMessage", QUEUE, {"redrive"}),
         ("sqs:DeleteMessage", QUEUE, {"redrive"}),
         ("sqs:PurgeQueue", QUEUE, set()),
-        ("sqs:GetQueueAttributes", QUEUE, {"api_handler", "redrive", "sweep"}),
-        ("lambda:InvokeFunction", INGEST, {"ingest", "redrive", "sweep"}),
-        ("lambda:InvokeFunction", f"{INGEST}:$LATEST", {"ingest", "redrive"}),
+        ("sqs:GetQueueAttributes", QUEUE, {"api_handler", "redrive", "relay", "sweep"}),
+        ("lambda:InvokeFunction", INGEST, {"ingest", "redrive", "relay", "sweep"}),
+        ("lambda:InvokeFunction", f"{INGEST}:$LATEST", {"ingest", "redrive", "relay"}),
         ("lambda:InvokeFunction", INGEST.replace("ingest", "migrate"), set()),
+        ("lambda:InvokeFunction", INGEST.replace("ingest", "outbox"), {"redrive", "relay"}),
+        ("events:PutEvents", "arn:aws:events:us-east-1:000000000000:event-bus/default", {"relay"}),
+        ("sns:Publish", "arn:aws:sns:us-east-1:000000000000:hireflow-local-notices", {"relay"}),
+        ("sns:Publish", "arn:aws:sns:us-east-1:000000000000:hireflow-local-alarms", set()),
         ("logs:PutLogEvents", f"{LOG}-sweep:log-stream:x", {"sweep"}),
         ("logs:PutLogEvents", f"{LOG}:log-stream:x", {"api_handler"}),
         ("secretsmanager:GetSecretValue", f"{SECRET}-AbCdEf", set(FUNCTIONS)),

@@ -4,8 +4,14 @@ import json
 import stat
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import botocore.session
 import pytest
+from botocore.model import OperationModel
+from chalice.awsclient import TypedAWSClient
+from chalice.config import Config
 
 from chalicelib.api.http import vendored
 from infra.deploy import project
@@ -114,6 +120,40 @@ def test_functions_run_in_the_network_of_the_stage(target: Target) -> None:
     policy = json.loads((target.project / ".chalice" / "policy-ingest.json").read_text())
     assert [statement["Resource"] for statement in policy["Statement"]] == ["hireflow-local", "prx-1", "hireflow-local"]
     assert project.release(inside) != project.release(target)
+
+
+def _network_after_an_update(subnets: list[str], groups: list[str]) -> tuple[list[str], list[str]]:
+    """Let Chalice update a function with these values. Return the network that Chalice sends to Lambda."""
+    make: Any = botocore.session.Session().create_client
+    client = make("lambda", "us-east-1", aws_access_key_id="a", aws_secret_access_key="a")
+    sent: list[dict[str, list[str]]] = []
+    answer = SimpleNamespace(status_code=200)
+
+    def respond(model: OperationModel, params: dict[str, Any], **_: Any) -> tuple[SimpleNamespace, dict[str, str]]:
+        if model.name == "UpdateFunctionConfiguration":
+            sent.append(json.loads(params["body"])["VpcConfig"])
+        return answer, {"LastUpdateStatus": "Successful"}
+
+    client.meta.events.register("before-call.lambda", respond)
+    session: Any = SimpleNamespace(create_client=lambda *_, **__: client)
+    TypedAWSClient(session).update_function("any", "", subnet_ids=subnets, security_group_ids=groups)
+    return sent[0]["SubnetIds"], sent[0]["SecurityGroupIds"]
+
+
+@pytest.mark.parametrize(("calls", "outside"), [("direct", {"relay"}), ("relay", {"relay", "redrive"})])
+def test_chalice_removes_functions_from_the_network_that_call_services_outside_of_it(
+    target: Target, calls: str, outside: set[str]
+) -> None:
+    vpc = Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "owner", "app")
+    inside = replace(target, vpc=vpc, functions={**target.functions, "AWS_CALLS": calls})
+    assert inside.outside == outside
+    config = project.configuration(inside)
+    for name in ("ingest", "relay", "redrive"):
+        chosen = Config(chalice_stage="local", function_name=name, config_from_disk=config)
+        expected = ([], []) if name in outside else (["subnet-1", "subnet-2"], ["sg-1"])
+        assert (chosen.subnet_ids, chosen.security_group_ids) == expected
+        assert _network_after_an_update(chosen.subnet_ids, chosen.security_group_ids) == expected
+    assert "subnet_ids" not in project.configuration(replace(inside, vpc=None))["stages"]["local"]["lambda_functions"]
 
 
 def test_a_file_of_certificate_authorities_is_deployed(target: Target, tmp_path: Path) -> None:

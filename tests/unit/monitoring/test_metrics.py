@@ -116,11 +116,11 @@ def test_only_a_backup_that_made_a_restore_point_is_measured(written: Written) -
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.builds(Gauges, *[st.none() | st.integers(0, 2**40)] * 4))
+@given(st.builds(Gauges, *[st.none() | st.integers(0, 2**40)] * 6))
 def test_a_gauge_that_could_not_be_read_is_left_out(written: Written, gauges: Gauges) -> None:
     METRICS.of_gauges(gauges)
     [line] = written.lines()
-    names = ["BackupAge", "BackupLag", "DeadLetters", "OrphansWaiting"]
+    names = ["BackupAge", "BackupLag", "DeadLetters", "OrphansWaiting", "OutboxMessages", "OutboxAge"]
     values = dict(zip(names, vars(gauges).values(), strict=True))
     assert emf.of_stage(line) == {name: value for name, value in values.items() if value is not None}
 

@@ -1,0 +1,76 @@
+"""Sends events to the default event bus of EventBridge."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from chalicelib.cloud.clients import Client, aws_client
+from chalicelib.core.errors import Unavailable
+
+MOST_ENTRIES, MOST_BYTES = 10, 256 * 1024  # of one request
+# EventBridge documents these errors as errors of the event itself, so that no later attempt can succeed.
+_HOPELESS = ("InvalidArgument", "MalformedDetail")
+_log = logging.getLogger("hireflow.outbox")
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event. `detail` is a JSON object as text."""
+
+    source: str
+    detail_type: str
+    detail: str
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes that count against MOST_BYTES."""
+        return sum(len(part.encode()) for part in (self.source, self.detail_type, self.detail))
+
+
+class EventBus:
+    """The default event bus."""
+
+    def __init__(self, client: Client | None = None) -> None:
+        self._make = client or aws_client("events")
+
+    def put(self, events: Sequence[Event]) -> int:
+        """Send events in their order, and return how many were accepted before the first one that was not.
+
+        Later events may have been accepted, too. An event that EventBridge can never accept counts as accepted, and is
+        logged. Raises Unavailable if a whole request failed.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        entries = [{"Source": e.source, "DetailType": e.detail_type, "Detail": e.detail} for e in events]
+        try:
+            results = self._events.put_events(Entries=entries)["Entries"]
+        except (BotoCoreError, ClientError, OSError) as error:
+            raise Unavailable(f"EventBridge accepts no events now: {type(error).__name__}") from error
+        for number, result in enumerate(results):
+            code = result.get("ErrorCode")
+            if code in _HOPELESS:
+                _log.error("an event was discarded, because EventBridge can never accept it: %s", code)
+            elif code:
+                _log.warning("EventBridge did not accept an event: %s", code)
+                return number
+        return len(results)
+
+    @cached_property
+    def _events(self) -> Any:
+        return self._make()
+
+
+def batches(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """Divide events into batches, each of which fits into one request. The order stays."""
+    batch: list[Event] = []
+    size = 0
+    for event in events:
+        if batch and (len(batch) == MOST_ENTRIES or size + event.size > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(event)
+        size += event.size
+    if batch:
+        yield batch

@@ -1,0 +1,35 @@
+"""Stands in for calls to AWS on a stage whose functions reach only Postgres and S3. The function `relay` makes these
+calls instead."""
+
+from typing import Any
+
+from chalicelib.cloud.database import Database
+from chalicelib.cloud.queues import Measured
+from chalicelib.core.errors import Unavailable
+from chalicelib.outbox import store
+from chalicelib.outbox.messages import INVOKE
+
+
+class ByRelay:
+    """Invokes functions, and measures the dead-letter queue, by means of the relay."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def invoke_later(self, arn: str, event: Any) -> None:
+        """Order the invocation of a function with an event. The relay follows the order within about a minute. Raises
+        DatabaseUnavailable."""
+        with self._database.session() as session:
+            store.write(session, INVOKE, {"function": arn, "event": event})
+
+    def measured(self) -> Measured:
+        """Return the depth of the dead-letter queue that the relay has measured last. Raises Unavailable if it has not
+        measured it yet, or if the database is unavailable."""
+        with self._database.session() as session:
+            [[depth, age]] = session.run(
+                "SELECT dead_letters, CAST(extract(epoch FROM now() - measured_at) AS double precision)"
+                " FROM relay_state"
+            )
+        if depth is None:
+            raise Unavailable("the relay has not measured the dead-letter queue yet")
+        return Measured(depth, age)

@@ -1,0 +1,81 @@
+"""Reads and writes the table `outbox`.
+
+Only one invocation of the relay may send messages at a time, because two could change the order of the messages. So
+the relay takes a lease with its first request, and every further request renews the lease. The lease lasts longer than
+an invocation of the relay can, so it never ends while its holder is still sending.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from chalicelib.cloud.database import Session
+from chalicelib.outbox.messages import INVOKE, Message, Order, Taken
+
+LEASE = timedelta(seconds=90)  # longer than the timeout of the function `relay`
+MOST = 50  # messages of each of the two lines that the relay takes at once; their JSON form must fit into 6 MB
+KEPT = timedelta(days=7)  # a message that could not be sent is discarded after this time
+INVOCATIONS_KEPT = timedelta(hours=6)  # Lambda, too, discards an event after this time
+
+
+def write(session: Session, kind: str, body: Mapping[str, Any]) -> None:
+    """Write a message to the outbox. If the session is in a transaction, the message belongs to it."""
+    session.run(
+        "INSERT INTO outbox (kind, body) VALUES (:kind, CAST(:body AS jsonb))", kind=kind, body=json.dumps(body)
+    )
+
+
+def take(session: Session, order: Order) -> Taken:
+    """Delete the messages that were sent, and return the next ones. The caller runs this in a transaction.
+
+    The messages are not deleted yet. If the relay dies, the next relay gets them again.
+    """
+    session.run("DELETE FROM outbox WHERE id = ANY(CAST(:sent AS bigint[]))", sent=order.sent)
+    if order.dead_letters is not None:
+        session.run("UPDATE relay_state SET dead_letters = :depth, measured_at = now()", depth=order.dead_letters)
+    if order.done:
+        _release(session, order.relay)
+        return Taken()
+    if not _leased(session, order.relay):
+        return Taken(busy=True)
+    messages = (*_next(session, "="), *_next(session, "<>"))
+    if not messages:
+        _release(session, order.relay)
+        return Taken()
+    return Taken(messages, str(session.scalar("SELECT api_url FROM deployment")))
+
+
+def discard_old(session: Session) -> int:
+    """Discard the messages that could not be sent for too long, so that the outbox does not grow without end. Return
+    their number."""
+    return session.affected(
+        "DELETE FROM outbox WHERE created_at < now() - CASE WHEN kind = :kind"
+        " THEN CAST(:invocations AS interval) ELSE CAST(:others AS interval) END",
+        kind=INVOKE,
+        invocations=f"{INVOCATIONS_KEPT.total_seconds()} seconds",
+        others=f"{KEPT.total_seconds()} seconds",
+    )
+
+
+def _next(session: Session, comparison: str) -> list[Message]:
+    """Return the next invocations, or the next other messages. Events and notices need their common order. They must
+    not hold up invocations, which wait for nothing."""
+    rows = session.run(
+        f"SELECT id, kind, body FROM outbox WHERE kind {comparison} '{INVOKE}' ORDER BY id LIMIT :most", most=MOST
+    )
+    return [Message(*row) for row in rows]
+
+
+def _leased(session: Session, relay: str) -> bool:
+    renewed = session.affected(
+        "UPDATE relay_state SET holder = :relay, leased_until = clock_timestamp() + CAST(:lease AS interval)"
+        " WHERE holder = :relay OR leased_until < clock_timestamp()",
+        relay=relay,
+        lease=f"{LEASE.total_seconds()} seconds",
+    )
+    return renewed == 1
+
+
+def _release(session: Session, relay: str) -> None:
+    session.run("UPDATE relay_state SET holder = '', leased_until = '-infinity' WHERE holder = :relay", relay=relay)
