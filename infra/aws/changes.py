@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from infra.aws import leftovers
 from infra.aws.cloud import Cloud, ignored
-from infra.aws.stack_status import described, ended, invalid, reason
+from infra.aws.stack_status import described, ended, invalid, one_sentence, reason
 from infra.errors import CloudError
 
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # the database part has roles and a macro of AWS
@@ -147,7 +147,7 @@ def _changes(cloud: Cloud, change_set: str) -> list[Change] | None:
         why = found.get("StatusReason", found["Status"])
         if "didn't contain changes" in why or "No updates are to be performed" in why:
             return None
-        why = invalid(cloud, ChangeSetName=change_set) or why.rstrip(".")
+        why = invalid(cloud, ChangeSetName=change_set) or one_sentence(why)
         raise CloudError(f"stack {found['StackName']} cannot be changed: {why}; correct this and run the command again")
     pages = client.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
     return [Change.of(change["ResourceChange"]) for page in pages for change in page["Changes"]]

@@ -8,6 +8,7 @@ from infra.errors import CloudError
 
 NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 _EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+_SAME = "remove the cause and run the same command again"
 _ATTEMPTS = 3  # to delete a stack; for example, a network is in use until AWS has removed the functions' interfaces
 
 
@@ -23,9 +24,11 @@ def repaired(cloud: Cloud, stack: str) -> str | None:
     if found["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
         _continue_rollback(cloud, stack)
     elif found["StackStatus"] in (*NEVER_MADE, "DELETE_FAILED"):
+        cure = _SAME
         if found["StackStatus"] == "DELETE_FAILED":
             _check_unused(cloud, stack)
-        remove(cloud, stack)
+            cure = "run make destroy, which keeps the data, and then make deploy"  # another stack may need the rest
+        remove(cloud, stack, cure=cure)
         return None
     return str(found["StackId"])
 
@@ -47,12 +50,12 @@ def ready(cloud: Cloud, stack: str) -> str | None:
     return str(found["StackId"])
 
 
-def remove(cloud: Cloud, stack: str, *, leave: bool = False) -> list[str]:
+def remove(cloud: Cloud, stack: str, *, leave: bool = False, cure: str = _SAME) -> list[str]:
     """Delete the stack if it exists. Its buckets, its log groups and a snapshot of its database stay.
 
     If `leave` is true, and an earlier deletion has failed, too, then leave behind what cannot be deleted, and return
     the names of these resources. A database is never left behind. Raises CloudError with the reason of the first
-    resource that could not be deleted.
+    resource that could not be deleted, and with `cure`.
     """
     found = settled(cloud, stack)
     if found is None:
@@ -65,7 +68,7 @@ def remove(cloud: Cloud, stack: str, *, leave: bool = False) -> list[str]:
             return []
     if leave and failed_before:
         return _leave_behind(cloud, stack, stack_id)
-    raise CloudError(f"stack {stack} is not deleted: {why}; remove the cause and run the same command again")
+    raise CloudError(f"stack {stack} is not deleted: {why}; {cure}")
 
 
 def _leave_behind(cloud: Cloud, stack: str, stack_id: str) -> list[str]:
@@ -78,7 +81,7 @@ def _leave_behind(cloud: Cloud, stack: str, stack_id: str) -> list[str]:
         left = sorted({*left, *names})
         if (why := _deletion_failure(cloud, stack_id, left)) is None:
             return left
-    raise CloudError(f"stack {stack} is not deleted: {why}; remove the cause and run the same command again")
+    raise CloudError(f"stack {stack} is not deleted: {why}; {_SAME}")
 
 
 def _deletion_failure(cloud: Cloud, stack_id: str, retained: list[str] | None = None) -> str | None:

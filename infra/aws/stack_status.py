@@ -3,6 +3,7 @@
 `stack` is always the name or the id of a stack. CloudFormation finds a deleted stack only by its id.
 """
 
+import re
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -78,7 +79,7 @@ def reason(cloud: Cloud, stack: str, token: str) -> str:
     first = failed[-1]
     if first["PhysicalResourceId"] == first["StackId"] and (found := invalid(cloud, StackName=stack)):
         return found
-    return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason')}".rstrip(".")
+    return one_sentence(f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason')}")
 
 
 def invalid(cloud: Cloud, **where: str) -> str | None:
@@ -93,7 +94,12 @@ def invalid(cloud: Cloud, **where: str) -> str | None:
         for page in pages
         for event in page["OperationEvents"]
     )
-    return next((f"{name}: {reason}".rstrip(".") for name, reason in reasons if reason), None)
+    return next((one_sentence(f"{name}: {reason}") for name, reason in reasons if reason), None)
+
+
+def one_sentence(text: str) -> str:
+    """Join the sentences of a message of AWS, because our messages go on after it."""
+    return re.sub(r"\.\s+", "; ", text).rstrip(".")
 
 
 def _events(cloud: Cloud, stack: str) -> list[dict[str, Any]]:
