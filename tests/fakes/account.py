@@ -66,14 +66,11 @@ class FakeAccount:
 
     def __post_init__(self) -> None:
         self.numbers = count(1)
-        self._clients: dict[str, Any] = {}
 
     # --- the process that deploys
 
     def client(self, service: str) -> Any:
-        if service not in self._clients:
-            self._clients[service] = client(service, self.backend(service), self.admit)
-        return self._clients[service]
+        return client(service, self.backend(service), self.admit)
 
     def backend(self, service: str) -> object:
         return {"rds": Rds, "s3": S3, "logs": Logs, "secretsmanager": SecretsManager}[service](self)

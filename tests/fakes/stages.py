@@ -36,7 +36,13 @@ def resources_of(part: str) -> list[str]:
     return list(read(about.with_names(_ANY_ID), about.parameters).resources)
 
 
-RESOURCES = [(part, name) for part in PARTS for name in resources_of(part)]
+# All resources but most of the alarms, which are alike.
+RESOURCES = [
+    (part, name)
+    for part in PARTS
+    for name in resources_of(part)
+    if not re.match(r"(Errors|Throttles|DatabaseIs)", name) or name in ("Errorsapi", "Throttlestokens")
+]
 
 
 @dataclass

@@ -13,7 +13,8 @@ from tests.fakes.stages import RESOURCES, STAGE, Parameters, Stage, advice, want
 LARGER: Parameters = {"database": {"MaxCapacity": "16"}}
 SECRET_NAME = f"hireflow-{STAGE}-database-functions"
 DATABASE = stacks.stack_name(STAGE, "database")
-SIZE = 400  # requests and waits of the longest deployment or destruction in these tests
+KEPT = ("Landing", "Errored", "Backup", "PostgresLog", "RotationLog", "ProxyLog")
+SIZE = 100  # requests and waits of a deployment
 
 
 @pytest.fixture
@@ -60,10 +61,9 @@ def test_any_resource_may_fail_while_it_is_made(stage: Stage, part: str, resourc
 @pytest.mark.parametrize(("part", "resource"), RESOURCES)
 def test_any_resource_may_fail_while_a_failed_creation_is_rolled_back(stage: Stage, part: str, resource: str) -> None:
     last = [name for where, name in RESOURCES if where == part][-1]
-    kept = resource == last or resource.endswith("Log") or resource in ("Landing", "Errored", "Backup")
     stage.aws.failures = [Failure(last, "create"), Failure(resource, "delete", times=2)]
     failing(stage.deploy)
-    assert stage.status(part) == ("ROLLBACK_COMPLETE" if kept else "ROLLBACK_FAILED")
+    assert stage.status(part) == ("ROLLBACK_COMPLETE" if resource in (*KEPT, last) else "ROLLBACK_FAILED")
     stage.deploy()
     assert stage.is_complete
 
@@ -112,8 +112,6 @@ def test_a_deployment_may_be_killed_at_any_request(stage: Stage, call: int) -> N
     except Killed:
         stage.aws.new_process()
         stage.deploy()
-    else:
-        assert call > stage.aws.calls / 2, "SIZE is larger than needed"
     assert stage.is_complete
 
 
@@ -334,12 +332,9 @@ def test_a_destruction_keeps_buckets_and_a_snapshot(deployed: Stage) -> None:
 @pytest.mark.parametrize(("part", "resource"), RESOURCES)
 def test_any_resource_may_fail_while_it_is_deleted(deployed: Stage, part: str, resource: str) -> None:
     deployed.aws.failures = [Failure(resource, "delete", times=4)]
-    for _ in range(2):
-        try:
-            deployed.destroy()
-        except CloudError as error:
-            assert f"stack hireflow-prod-{part} is not deleted: {resource}: " in str(error)
-            assert advice(error) == "remove the cause and run the same command again"
+    if resource not in KEPT:
+        assert f"stack hireflow-prod-{part} is not deleted: {resource}: " in failing(deployed.destroy)
+    deployed.destroy()
     assert deployed.statuses == [None] * 4
     assert deployed.aws.snapshots == ["hireflow-prod"]
     assert len(deployed.aws.of_kind(BUCKET)) == 3
