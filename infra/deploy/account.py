@@ -4,15 +4,18 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deploy import driver, memory, migration, package, plan, project, record, removal, tables
+from infra.aws.cloud import Cloud
+from infra.deploy import driver, layers, memory, migration, package, plan, project, record, removal, tables
 from infra.deploy.driver import Report, Steps
+from infra.deploy.layers import Outputs, Stacks
 from infra.deploy.logins import Logins
 from infra.deploy.smoke import smoke
 from infra.deploy.target import APP, CA_FILE, Target, Vpc, bucket_names, queue_names
@@ -23,19 +26,6 @@ from infra.settings.chosen import Chosen, check, choose, of_one_command
 
 _OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # Postgres roles, with the names in infra/aws/templates/database.yaml
 _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket", "BACKUP_BUCKET": "BackupBucket"}
-Outputs = dict[str, str]
-
-
-class Stacks(Protocol):
-    """Lists the functions of infra.aws.stacks that this module uses."""
-
-    @property
-    def PARTS(self) -> tuple[str, ...]: ...  # noqa: N802 - a constant there
-    def apply(self, client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> Outputs: ...
-    def plan(self, client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> Any: ...
-    def outputs(self, client: Any, stage: str, part: str) -> Outputs: ...
-    def delete(self, client: Any, stage: str, part: str) -> None: ...
-    def s3_prefix_list(self, ec2: Any) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -62,12 +52,11 @@ class Account:
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
-            outputs: Outputs = {}
-            for part in self._parts(chosen):
-                self.report(f"stack {part}")
-                outputs |= self.stacks.apply(
-                    self._client("cloudformation"), self.stage, part, self._given(part, outputs, chosen)
-                )
+
+            def given(part: str, outputs: Outputs) -> dict[str, str]:
+                return self._given(part, outputs, chosen)
+
+            outputs = layers.deploy(self.stacks, self._cloud, self.stage, self._parts(chosen), given, self.report)
             target = self.target(outputs, chosen)
             driver.deploy(target, self.report, self._steps(chosen))
             self.state.write_env(self._env(target))
@@ -85,9 +74,7 @@ class Account:
                 except KeyError:  # the part needs an output of a stack that does not exist yet
                     waiting.append(part)
                     continue
-                changes[part] = [
-                    str(c) for c in self.stacks.plan(self._client("cloudformation"), self.stage, part, known)
-                ]
+                changes[part] = [str(c) for c in self.stacks.plan(self._cloud, self.stage, part, known)]
                 outputs |= self._outputs(part)
             try:
                 target = self.target(outputs, chosen)
@@ -112,15 +99,7 @@ class Account:
             if outputs:
                 record.forget(target)
                 memory.forget(target)
-            for part in reversed(self.stacks.PARTS):
-                if not self._outputs(part):
-                    continue
-                self.report(f"deleting stack {part}")
-                client = self._client("cloudformation")
-                if part == "database":  # protection prevents a deletion; RDS makes a final snapshot
-                    unprotected = {**self._given(part, outputs, chosen), "DeletionProtection": "false"}
-                    self.stacks.apply(client, self.stage, part, unprotected)
-                self.stacks.delete(client, self.stage, part)
+            layers.destroy(self.stacks, self._cloud, self.stage, self.report)
             self.state.env_file.unlink(missing_ok=True)
         kept = [outputs[name] for name in _BUCKETS.values() if name in outputs]
         self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all their objects")
@@ -251,12 +230,16 @@ class Account:
     def _client(self, service: str) -> Any:
         return Target(self.stage, self.source, self._work, {}, self._aws).client(service)
 
+    @property
+    def _cloud(self) -> Cloud:
+        return Cloud(cache(self._client))
+
     def _account_id(self) -> str:
         return f"account {self._client('sts').get_caller_identity()['Account']}"
 
     def _outputs(self, part: str) -> Outputs:
         try:
-            return self.stacks.outputs(self._client("cloudformation"), self.stage, part)
+            return self.stacks.outputs(self._cloud, self.stage, part)
         except CloudError as error:
             if "there is no stack" not in str(error):
                 raise

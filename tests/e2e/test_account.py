@@ -16,8 +16,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.aws import stacks
+from infra.aws.cloud import Cloud
 from infra.deploy import memory, project, record, removal
-from infra.deploy.account import Account, Outputs
+from infra.deploy.account import Account
+from infra.deploy.layers import Outputs
 from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.cloud import Embedded, Services
@@ -38,11 +40,11 @@ def plain(folder: Path) -> SimpleNamespace:
         open_to_all = re.sub(r"^  \w+OnlyTls:\n(?:    .*\n|\n)+", "", template.read_text(), flags=re.MULTILINE)
         (folder / template.name).write_text(open_to_all)
 
-    def apply(client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> Outputs:
-        return stacks.apply(client, stage, part, parameters, folder)
+    def apply(cloud: Cloud, stage: str, part: str, parameters: Mapping[str, str]) -> Outputs:
+        return stacks.apply(cloud, stage, part, parameters, folder)
 
-    def plan(client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> Any:
-        return stacks.plan(client, stage, part, parameters, folder)
+    def plan(cloud: Cloud, stage: str, part: str, parameters: Mapping[str, str]) -> Any:
+        return stacks.plan(cloud, stage, part, parameters, folder)
 
     return SimpleNamespace(**{**vars(stacks), "apply": apply, "plan": plan})
 
@@ -252,7 +254,7 @@ def test_only_data_survives_the_destruction_of_a_stage(account: Account, capsys:
     assert [name for name in rules if name.startswith(f"{APP}-{STAGE}-")] == []
     for part in stacks.PARTS:
         with pytest.raises(CloudError, match="there is no stack"):
-            stacks.outputs(target.client("cloudformation"), STAGE, part)
+            stacks.outputs(Cloud(target.client), STAGE, part)
     s3 = target.client("s3")
     assert s3.get_object(Bucket=target.backup, Key="backups/kept")["Body"].read() == b"data"
     assert "LambdaFunctionConfigurations" not in s3.get_bucket_notification_configuration(Bucket=target.landing)

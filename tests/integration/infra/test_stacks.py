@@ -9,13 +9,16 @@ lacking. tests/unit/test_templates.py checks their templates.
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.aws.stacks import PARTS, Change, apply, delete, outputs, plan, s3_prefix_list
+from infra.aws.changes import Change
+from infra.aws.cloud import Cloud
+from infra.aws.stacks import PARTS, apply, delete, outputs, plan, s3_prefix_list
 from infra.errors import CloudError
 from infra.local import ports
 from infra.local.aws import EmbeddedAws
@@ -43,13 +46,18 @@ def client(tmp_path: Path) -> Iterator[Client]:
     server = EmbeddedAws(tmp_path / "aws")
     port = ports.free_port()
     server.start(port)
-    yield clients(port, server.credentials)
+    yield cache(clients(port, server.credentials))
     server.stop()
 
 
 @pytest.fixture
 def cloudformation(client: Client) -> Any:
     return client("cloudformation")
+
+
+@pytest.fixture
+def cloud(client: Client) -> Cloud:
+    return Cloud(client)
 
 
 def supported_here(part: str, folder: Path) -> Path:
@@ -77,40 +85,42 @@ def open_change_sets(cloudformation: Any, stack: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("part", "count"), [("storage", 6), ("operations", 29)])
-def test_a_stack_is_planned_created_left_alone_changed_and_deleted(cloudformation: Any, part: str, count: int) -> None:
-    planned = plan(cloudformation, "prod", part, {})
+def test_a_stack_is_planned_created_left_alone_changed_and_deleted(
+    cloudformation: Any, cloud: Cloud, part: str, count: int
+) -> None:
+    planned = plan(cloud, "prod", part, {})
     assert len(names(planned, "Add")) == len(planned) == count
     assert stacks(cloudformation) == {}  # a plan creates nothing
 
-    made = apply(cloudformation, "prod", part, {})
+    made = apply(cloud, "prod", part, {})
     assert set(made) == set(parsed(part)["Outputs"])
-    assert made == outputs(cloudformation, "prod", part)
+    assert made == outputs(cloud, "prod", part)
     assert stacks(cloudformation) == {f"hireflow-prod-{part}": "CREATE_COMPLETE"}
 
-    assert plan(cloudformation, "prod", part, {}) == []
-    assert apply(cloudformation, "prod", part, {}) == made
+    assert plan(cloud, "prod", part, {}) == []
+    assert apply(cloud, "prod", part, {}) == made
     # The status is not UPDATE_COMPLETE, because there was nothing to update.
     assert stacks(cloudformation) == {f"hireflow-prod-{part}": "CREATE_COMPLETE"}
 
     edit = {"storage": {"LandingDays": "60"}, "operations": {"BackupLag": "1800"}}[part]
-    edited = plan(cloudformation, "prod", part, edit)
+    edited = plan(cloud, "prod", part, edit)
     assert {"storage": "Landing", "operations": "BackupsLag"}[part] in names(edited, "Modify")
     assert names(edited, "Add") == names(edited, "Remove") == set()
-    assert plan(cloudformation, "prod", part, edit) == edited  # the first plan has changed nothing
-    apply(cloudformation, "prod", part, edit)
-    assert plan(cloudformation, "prod", part, edit) == []
-    assert plan(cloudformation, "prod", part, {}) != []  # without the parameter, its default would be deployed again
+    assert plan(cloud, "prod", part, edit) == edited  # the first plan has changed nothing
+    apply(cloud, "prod", part, edit)
+    assert plan(cloud, "prod", part, edit) == []
+    assert plan(cloud, "prod", part, {}) != []  # without the parameter, its default would be deployed again
     assert open_change_sets(cloudformation, f"hireflow-prod-{part}") == []
 
-    delete(cloudformation, "prod", part)
+    delete(cloud, "prod", part)
     assert stacks(cloudformation) == {}
-    delete(cloudformation, "prod", part)  # it is no error to delete a stack that does not exist
+    delete(cloud, "prod", part)  # it is no error to delete a stack that does not exist
     with pytest.raises(CloudError, match=f"there is no stack hireflow-prod-{part}"):
-        outputs(cloudformation, "prod", part)
+        outputs(cloud, "prod", part)
 
 
-def test_buckets_have_the_properties_of_the_template(client: Client, cloudformation: Any) -> None:
-    made = apply(cloudformation, "prod", "storage", {})
+def test_buckets_have_the_properties_of_the_template(client: Client, cloud: Cloud) -> None:
+    made = apply(cloud, "prod", "storage", {})
     assert set(made.values()) == BUCKETS
     s3 = client("s3")
     for bucket in made.values():
@@ -126,9 +136,9 @@ def test_buckets_have_the_properties_of_the_template(client: Client, cloudformat
 
 
 def test_an_update_keeps_the_cors_rule_and_the_notification_of_the_landing_bucket(
-    client: Client, cloudformation: Any, tmp_path: Path
+    client: Client, cloud: Cloud, tmp_path: Path
 ) -> None:
-    landing = apply(cloudformation, "prod", "storage", {})["LandingBucket"]
+    landing = apply(cloud, "prod", "storage", {})["LandingBucket"]
     s3 = client("s3")
     rule = {"AllowedOrigins": ["https://example.com"], "AllowedMethods": ["POST"]}
     allow = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:SendMessage"}
@@ -143,7 +153,7 @@ def test_an_update_keeps_the_cors_rule_and_the_notification_of_the_landing_bucke
     template = parsed("storage")
     properties = template["Resources"]["Landing"]["Properties"]
     properties["PublicAccessBlockConfiguration"]["IgnorePublicAcls"] = False
-    apply(cloudformation, "prod", "storage", {}, written(template, "storage", tmp_path))
+    apply(cloud, "prod", "storage", {}, written(template, "storage", tmp_path))
     changed = s3.get_public_access_block(Bucket=landing)["PublicAccessBlockConfiguration"]
     assert changed["IgnorePublicAcls"] is False
     assert s3.get_bucket_cors(Bucket=landing)["CORSRules"] == [rule]
@@ -152,18 +162,18 @@ def test_an_update_keeps_the_cors_rule_and_the_notification_of_the_landing_bucke
     # The CORS rule and the notification stay because no template names them. If a template names the CORS rule, and the
     # next template does not, CloudFormation deletes the rule.
     properties["CorsConfiguration"] = {"CorsRules": [rule]}
-    apply(cloudformation, "prod", "storage", {}, written(template, "storage", tmp_path))
-    apply(cloudformation, "prod", "storage", {})
+    apply(cloud, "prod", "storage", {}, written(template, "storage", tmp_path))
+    apply(cloud, "prod", "storage", {})
     with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
         s3.get_bucket_cors(Bucket=landing)
 
 
 def test_a_deleted_storage_stack_leaves_its_buckets_and_a_new_one_takes_them_over(
-    client: Client, cloudformation: Any
+    client: Client, cloudformation: Any, cloud: Cloud
 ) -> None:
-    landing = apply(cloudformation, "prod", "storage", {})["LandingBucket"]
+    landing = apply(cloud, "prod", "storage", {})["LandingBucket"]
     client("s3").put_object(Bucket=landing, Key="departments.csv", Body=b"1,Staff\n")
-    delete(cloudformation, "prod", "storage")
+    delete(cloud, "prod", "storage")
     assert {bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]} == BUCKETS
     # ministack plans to import the buckets, like CloudFormation. But it refuses the import, because buckets with these
     # names exist.
@@ -171,37 +181,35 @@ def test_a_deleted_storage_stack_leaves_its_buckets_and_a_new_one_takes_them_ove
     hooks.register(
         "provide-client-params.cloudformation.CreateChangeSet", lambda params, **_: without_validation(params)
     )
-    assert names(plan(cloudformation, "prod", "storage", {}), "Import") == {"Landing", "Errored", "Backup"}
-    assert apply(cloudformation, "prod", "storage", {})["LandingBucket"] == landing
+    assert names(plan(cloud, "prod", "storage", {}), "Import") == {"Landing", "Errored", "Backup"}
+    assert apply(cloud, "prod", "storage", {})["LandingBucket"] == landing
     assert client("s3").get_object(Bucket=landing, Key="departments.csv")["Body"].read() == b"1,Staff\n"
-    assert plan(cloudformation, "prod", "storage", {}) == []
+    assert plan(cloud, "prod", "storage", {}) == []
 
 
 def without_validation(params: dict[str, Any]) -> dict[str, Any]:
     return {**params, "DisableValidation": True}
 
 
-def test_a_failed_creation_says_why_and_can_be_repeated_without_its_cause(client: Client, cloudformation: Any) -> None:
+def test_a_failed_creation_says_why_and_can_be_repeated_without_its_cause(client: Client, cloud: Cloud) -> None:
     taken = "hireflow-prod-errored-000000000000-us-east-1"
     client("s3").create_bucket(Bucket=taken)
     with pytest.raises(CloudError, match=rf"ROLLBACK_COMPLETE: Errored: .*{taken}"):
-        apply(cloudformation, "prod", "storage", {})
+        apply(cloud, "prod", "storage", {})
     with pytest.raises(CloudError, match="there is no stack"):
-        outputs(cloudformation, "prod", "storage")
+        outputs(cloud, "prod", "storage")
     client("s3").delete_bucket(Bucket=taken)
-    assert len(plan(cloudformation, "prod", "storage", {})) == 6
-    assert apply(cloudformation, "prod", "storage", {})["ErroredBucket"] == taken
+    assert len(plan(cloud, "prod", "storage", {})) == 6
+    assert apply(cloud, "prod", "storage", {})["ErroredBucket"] == taken
 
 
-def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(
-    client: Client, cloudformation: Any, tmp_path: Path
-) -> None:
-    made = apply(cloudformation, "prod", "operations", {})
+def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(client: Client, cloud: Cloud, tmp_path: Path) -> None:
+    made = apply(cloud, "prod", "operations", {})
     template = parsed("operations")
     template["Resources"]["DeadLetters"]["Properties"]["MessageRetentionPeriod"] = 14 * 24 * 3600 + 1
     with pytest.raises(CloudError, match=r"operations is UPDATE_ROLLBACK_COMPLETE: DeadLetters: .*MessageRetention"):
-        apply(cloudformation, "prod", "operations", {}, written(template, "operations", tmp_path))
-    assert outputs(cloudformation, "prod", "operations") == made
+        apply(cloud, "prod", "operations", {}, written(template, "operations", tmp_path))
+    assert outputs(cloud, "prod", "operations") == made
     topics = [topic["TopicArn"].rpartition(":")[2] for topic in client("sns").list_topics()["Topics"]]
     assert topics == ["hireflow-prod-alarms"]
     # The next failure is a timeout, which takes longer.
@@ -210,8 +218,8 @@ def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(
     template["Resources"]["Handle"] = {"Type": "AWS::CloudFormation::WaitConditionHandle"}
     template["Resources"]["Slow"] = {"Type": "AWS::CloudFormation::WaitCondition", "Properties": slow}
     with pytest.raises(CloudError, match=r"operations is UPDATE_ROLLBACK_COMPLETE: Slow: .*timed out"):
-        apply(cloudformation, "prod", "operations", {}, written(template, "operations", tmp_path))
-    assert apply(cloudformation, "prod", "operations", {"AlarmEmail": "somebody@example.com"}) == made
+        apply(cloud, "prod", "operations", {}, written(template, "operations", tmp_path))
+    assert apply(cloud, "prod", "operations", {"AlarmEmail": "somebody@example.com"}) == made
 
 
 @pytest.mark.parametrize(
@@ -223,23 +231,23 @@ def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(
     ],
 )
 def test_wrong_parameters_are_refused_and_create_nothing(
-    cloudformation: Any, part: str, parameters: dict[str, str], reason: str
+    cloudformation: Any, cloud: Cloud, part: str, parameters: dict[str, str], reason: str
 ) -> None:
     for attempt in (plan, apply):
         with pytest.raises(CloudError, match=reason):
-            attempt(cloudformation, "prod", part, parameters)
+            attempt(cloud, "prod", part, parameters)
     assert stacks(cloudformation) == {}
 
 
-def test_a_stack_that_cannot_be_deleted_says_why(client: Client, cloudformation: Any, tmp_path: Path) -> None:
-    network = apply(cloudformation, "prod", "network", NETWORK, supported_here("network", tmp_path / "network"))
+def test_a_stack_that_cannot_be_deleted_says_why(client: Client, cloud: Cloud, tmp_path: Path) -> None:
+    network = apply(cloud, "prod", "network", NETWORK, supported_here("network", tmp_path / "network"))
     client("ec2").create_subnet(VpcId=network["VpcId"], CidrBlock="10.40.8.0/24")
     with pytest.raises(CloudError, match=r"hireflow-prod-network is not deleted: Vpc: .*"):
-        delete(cloudformation, "prod", "network")
+        delete(cloud, "prod", "network")
 
 
-def test_alarms_watch_every_function_by_its_name(client: Client, cloudformation: Any) -> None:
-    made = apply(cloudformation, "prod", "operations", {"AlarmEmail": "somebody@example.com"})
+def test_alarms_watch_every_function_by_its_name(client: Client, cloud: Cloud) -> None:
+    made = apply(cloud, "prod", "operations", {"AlarmEmail": "somebody@example.com"})
     watch = client("cloudwatch")
     alarms = watch.describe_alarms()["MetricAlarms"]
     watched = {
@@ -260,19 +268,19 @@ def test_alarms_watch_every_function_by_its_name(client: Client, cloudformation:
     assert ["Hireflow", "BackupLag", "service", "hireflow", "stage", "prod"] in widgets[2]["properties"]["metrics"]
 
 
-def test_the_dead_letter_queue_refuses_requests_without_tls(client: Client, cloudformation: Any) -> None:
-    made = apply(cloudformation, "prod", "operations", {})
+def test_the_dead_letter_queue_refuses_requests_without_tls(client: Client, cloud: Cloud) -> None:
+    made = apply(cloud, "prod", "operations", {})
     assert made["DeadLetterQueueArn"].endswith(f":{made['DeadLetterQueueName']}")
     with pytest.raises(ClientError, match="AccessDenied"):
         client("sqs").get_queue_url(QueueName=made["DeadLetterQueueName"])
 
 
 def test_the_supported_parts_of_network_and_database_are_created_and_deleted(
-    client: Client, cloudformation: Any, tmp_path: Path
+    client: Client, cloud: Cloud, tmp_path: Path
 ) -> None:
     folder = supported_here("network", tmp_path / "network")
-    network = apply(cloudformation, "prod", "network", NETWORK, folder)
-    assert plan(cloudformation, "prod", "network", NETWORK, folder) == []
+    network = apply(cloud, "prod", "network", NETWORK, folder)
+    assert plan(cloud, "prod", "network", NETWORK, folder) == []
     mine = [{"Name": "vpc-id", "Values": [network["VpcId"]]}]
     subnets = client("ec2").describe_subnets(Filters=mine)["Subnets"]
     assert {subnet["SubnetId"] for subnet in subnets} == set(network["PrivateSubnetIds"].split(","))
@@ -287,9 +295,9 @@ def test_the_supported_parts_of_network_and_database_are_created_and_deleted(
     assert [rule["IpRanges"] for rule in functions["IpPermissionsEgress"]] == [[], []]
 
     folder = supported_here("database", tmp_path / "database")
-    made = apply(cloudformation, "prod", "database", network, folder)
+    made = apply(cloud, "prod", "database", network, folder)
     assert set(made) == {"ClusterEndpoint", "DatabaseName", "FunctionsSecretArn"}
-    assert plan(cloudformation, "prod", "database", network, folder) == []
+    assert plan(cloud, "prod", "database", network, folder) == []
     (cluster,) = client("rds").describe_db_clusters()["DBClusters"]
     assert (cluster["DBClusterIdentifier"], cluster["StorageEncrypted"]) == ("hireflow-prod", True)
     assert cluster["DeletionProtection"] is True
@@ -305,13 +313,13 @@ def test_the_supported_parts_of_network_and_database_are_created_and_deleted(
     }
 
     alone = {**network, "Standby": "false", "DeletionProtection": "false"}
-    apply(cloudformation, "prod", "database", alone, folder)
+    apply(cloud, "prod", "database", alone, folder)
     assert len(client("rds").describe_db_instances()["DBInstances"]) == 1
-    delete(cloudformation, "prod", "database")
+    delete(cloud, "prod", "database")
     assert client("rds").describe_db_clusters()["DBClusters"] == []
     kept = {f"{name}Log" for name in ("Postgres", "Proxy", "Rotation")}
-    assert names(plan(cloudformation, "prod", "database", network, folder), "Import") == kept
-    apply(cloudformation, "prod", "database", network, folder)
+    assert names(plan(cloud, "prod", "database", network, folder), "Import") == kept
+    apply(cloud, "prod", "database", network, folder)
     assert len(client("logs").describe_log_groups()["logGroups"]) == len(kept)
 
 
@@ -328,8 +336,8 @@ def test_the_prefix_list_of_s3_is_found(client: Client) -> None:
     assert re.fullmatch(pattern, s3_prefix_list(client("ec2")))
 
 
-def test_the_stacks_of_two_stages_are_independent(client: Client, cloudformation: Any) -> None:
-    made = [apply(cloudformation, stage, "storage", {}) for stage in ("prod", "staging")]
+def test_the_stacks_of_two_stages_are_independent(client: Client, cloud: Cloud) -> None:
+    made = [apply(cloud, stage, "storage", {}) for stage in ("prod", "staging")]
     assert set(made[0].values()) & set(made[1].values()) == set()
-    delete(cloudformation, "staging", "storage")
-    assert outputs(cloudformation, "prod", "storage") == made[0]
+    delete(cloud, "staging", "storage")
+    assert outputs(cloud, "prod", "storage") == made[0]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.aws.stacks import Change
+from infra.aws.changes import Change
 
 
 def described(**more: Any) -> dict[str, Any]:

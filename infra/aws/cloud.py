@@ -1,0 +1,54 @@
+"""Makes clients of AWS's services for the stacks of a stage, waits, and turns errors of AWS into CloudError."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.errors import CloudError
+
+_PATIENCE = 3600  # seconds; a database with its proxy takes about twenty minutes
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """An account in a region. `client` returns the boto3 client of a service, for example of `cloudformation`."""
+
+    client: Callable[[str], Any]
+    sleep: Callable[[float], None] = time.sleep
+
+    def waits(self, what: str) -> Iterator[Callable[[], None]]:
+        """Yield functions that wait, each longer than the one before. They raise CloudError after _PATIENCE seconds."""
+        deadline, pause = time.monotonic() + _PATIENCE, 0.1
+
+        def wait() -> None:
+            if time.monotonic() > deadline:
+                raise CloudError(f"{what} has not finished after {_PATIENCE} seconds; run the same command again later")
+            self.sleep(pause)
+
+        while True:
+            yield wait
+            pause = min(pause * 1.5, 10)
+
+
+@contextmanager
+def errors(what: str) -> Iterator[None]:
+    """Raise errors of AWS as CloudError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        reason = str(error).rstrip(".")
+        raise CloudError(f"{what}: {reason}; remove the cause and run the same command again") from error
+
+
+@contextmanager
+def ignored(*codes: str) -> Iterator[None]:
+    """Ignore ClientErrors with these codes."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in codes:
+            raise

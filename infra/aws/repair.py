@@ -1,0 +1,119 @@
+"""Brings a stack out of the states in which a failed or interrupted operation has left it, and deletes stacks."""
+
+from infra.aws import protection
+from infra.aws.changes import token
+from infra.aws.cloud import Cloud
+from infra.aws.stack_status import ended, reason, resources, settled, was_rolled_back
+from infra.errors import CloudError
+
+NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+_EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+_SAME = "remove the cause and run the same command again"
+_ATTEMPTS = 3  # to delete a stack; for example, a network is in use until AWS has removed the functions' interfaces
+
+
+def repaired(cloud: Cloud, stack: str) -> str | None:
+    """Return the id of the stack, ready for an update, or None if there is no such stack.
+
+    Wait for an operation that a killed deployment has begun. Continue a failed rollback. Delete what a failed creation
+    or deletion has left. Raises CloudError if only a person can decide what to do.
+    """
+    found = settled(cloud, stack)
+    if found is None:
+        return None
+    if found["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
+        _continue_rollback(cloud, stack)
+    elif found["StackStatus"] in (*NEVER_MADE, "DELETE_FAILED"):
+        cure = _SAME
+        if found["StackStatus"] == "DELETE_FAILED":
+            _check_unused(cloud, stack)
+            cure = "run make destroy, which keeps the data, and then make deploy"  # another stack may need the rest
+        remove(cloud, stack, cure=cure)
+        return None
+    return str(found["StackId"])
+
+
+def ready(cloud: Cloud, stack: str) -> str | None:
+    """Return the id of the stack, or None if there is no such stack, but repair nothing except an empty stack.
+
+    Raises CloudError if a deployment would first have to repair the stack.
+    """
+    found = settled(cloud, stack)
+    if found is None:
+        return None
+    status = found["StackStatus"]
+    if status in _EMPTY:
+        remove(cloud, stack)
+        return None
+    if status in (*NEVER_MADE, "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED"):
+        raise CloudError(f"stack {stack} is {status} and cannot be planned; run make deploy, which repairs it first")
+    return str(found["StackId"])
+
+
+def remove(cloud: Cloud, stack: str, *, leave: bool = False, cure: str = _SAME) -> list[str]:
+    """Delete the stack if it exists. Its buckets, its log groups and a snapshot of its database stay.
+
+    If `leave` is true, and an earlier deletion has failed, too, then leave behind what cannot be deleted, and return
+    the names of these resources. A database is never left behind. Raises CloudError with the reason of the first
+    resource that could not be deleted, and with `cure`.
+    """
+    found = settled(cloud, stack)
+    if found is None:
+        return []
+    stack_id, failed_before = found["StackId"], found["StackStatus"] == "DELETE_FAILED"
+    for _ in range(_ATTEMPTS):
+        protection.switch(cloud, stack_id, on=False)
+        why = _deletion_failure(cloud, stack_id)
+        if why is None:
+            return []
+    if leave and failed_before:
+        return _leave_behind(cloud, stack, stack_id)
+    raise CloudError(f"stack {stack} is not deleted: {why}; {cure}")
+
+
+def _leave_behind(cloud: Cloud, stack: str, stack_id: str) -> list[str]:
+    left: list[str] = []
+    why: str | None = "CloudFormation does not say why"
+    while failed := [it for it in resources(cloud, stack_id) if it["ResourceStatus"] == "DELETE_FAILED"]:
+        names = {it["LogicalResourceId"] for it in failed}
+        if names <= set(left) or any(it["ResourceType"] in protection.KINDS for it in failed):
+            break
+        left = sorted({*left, *names})
+        if (why := _deletion_failure(cloud, stack_id, left)) is None:
+            return left
+    raise CloudError(f"stack {stack} is not deleted: {why}; {_SAME}")
+
+
+def _deletion_failure(cloud: Cloud, stack_id: str, retained: list[str] | None = None) -> str | None:
+    """Delete the stack except the resources `retained`. Return the reason if this fails, or None."""
+    mark = token()
+    kept = {"RetainResources": retained} if retained else {}
+    cloud.client("cloudformation").delete_stack(StackName=stack_id, ClientRequestToken=mark, **kept)
+    return None if ended(cloud, stack_id) == "DELETE_COMPLETE" else reason(cloud, stack_id, mark)
+
+
+def _continue_rollback(cloud: Cloud, stack: str) -> None:
+    mark = token()
+    cloud.client("cloudformation").continue_update_rollback(StackName=stack, ClientRequestToken=mark)
+    if ended(cloud, stack) == "UPDATE_ROLLBACK_COMPLETE":
+        return
+    why = reason(cloud, stack, mark)
+    failed = [it["LogicalResourceId"] for it in resources(cloud, stack) if it["ResourceStatus"] == "UPDATE_FAILED"]
+    skip = f"aws cloudformation continue-update-rollback --stack-name {stack} --resources-to-skip {' '.join(failed)}"
+    raise CloudError(
+        f"stack {stack} cannot go back to its last state: {why}; repair this resource, or skip it with `{skip}`, and"
+        " run make deploy again"
+    )
+
+
+def _check_unused(cloud: Cloud, stack: str) -> None:
+    """Raise CloudError if somebody has deleted a stack whose protected database was in use.
+
+    Deleting the rest would take the data out of service. So a person has to confirm that with `make destroy`.
+    """
+    names = protection.protected(cloud, stack)
+    if names and not was_rolled_back(cloud, stack):
+        raise CloudError(
+            f"stack {stack} was deleted, except the protected database {', '.join(names)} with its data; run make"
+            " destroy, which keeps a snapshot of it, and then make deploy"
+        )

@@ -1,0 +1,118 @@
+"""Makes boto3 clients whose requests a Python object answers. Nothing is sent.
+
+botocore's description of the service checks every request and every answer: names, types, required members, lengths,
+patterns and enumerations. So a fake can neither accept a request that AWS refuses for its form, nor answer with
+something that AWS does not have.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from botocore import xform_name
+from botocore.awsrequest import AWSResponse
+from botocore.model import OperationModel
+from botocore.validate import ParamValidator
+
+from infra.sessions import session
+
+REGION = "us-east-1"
+_COMMON_ERRORS = {"ValidationError", "404", "403"}  # the models name no errors of form, and no errors of HEAD requests
+
+
+class Refused(Exception):
+    """An error that the fake service answers with. `code` is a code of the service."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass
+class Wire:
+    """A boto3 client. `backend` has a method for every operation; `admit` runs before each request.
+
+    A client takes a third of a second to make, so all fake accounts share the clients of a process.
+    """
+
+    client: Any
+    backend: object = None
+    admit: Callable[[], None] = lambda: None
+
+
+def client(service: str, backend: object, admit: Callable[[], None]) -> Any:
+    """Return the client of the service. From now on, this backend answers its requests."""
+    wire = _wire(service)
+    wire.backend, wire.admit = backend, admit
+    return wire.client
+
+
+@cache
+def _wire(service: str) -> Wire:
+    of_fake: Any = session(region_name=REGION, aws_access_key_id="key", aws_secret_access_key="secret")
+    wire = Wire(of_fake.client(service))
+
+    def keep(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["given"] = dict(params)
+
+    def answer(model: OperationModel, context: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        wire.admit()
+        given = context["given"]
+        problems = list(violations(given, model.input_shape)) if model.input_shape else []
+        try:
+            if problems:
+                raise Refused("ValidationError", "; ".join(problems))
+            found = getattr(wire.backend, xform_name(model.name))(**given) or {}
+        except Refused as error:
+            return _refusal(model, error)
+        if model.output_shape:
+            report = ParamValidator().validate(found, model.output_shape)
+            assert not report.has_errors(), f"{model.name}: {report.generate_report()}"
+            wrong = list(violations(found, model.output_shape))
+            assert not wrong, f"{model.name}: {wrong}"
+        return _response(200), {**found, "ResponseMetadata": {}}
+
+    wire.client.meta.events.register("before-parameter-build", keep)
+    wire.client.meta.events.register("before-call", answer)
+    return wire
+
+
+def _refusal(model: OperationModel, error: Refused) -> tuple[AWSResponse, dict[str, Any]]:
+    shapes: list[Any] = model.error_shapes
+    known = {shape.error_code for shape in shapes} | _COMMON_ERRORS
+    assert error.code in known, f"{model.name} has no error {error.code}"
+    return _response(400), {"Error": {"Code": error.code, "Message": str(error)}, "ResponseMetadata": {}}
+
+
+def violations(value: Any, shape: Any, path: str = "") -> Iterator[str]:
+    """Yield what of the shape the value violates beyond its types: enumerations, patterns and lengths."""
+    if shape.type_name == "structure":
+        for name, inner in value.items():
+            yield from violations(inner, shape.members[name], f"{path}.{name}")
+    elif shape.type_name == "list":
+        for inner in value:
+            yield from violations(inner, shape.member, path)
+    elif shape.type_name == "string" and isinstance(value, str):
+        yield from _of_text(value, shape, path)
+
+
+def _of_text(value: str, shape: Any, path: str) -> Iterator[str]:
+    about = shape.metadata
+    if about.get("enum") and value not in about["enum"]:
+        yield f"{path} is {value!r}, which is none of {about['enum']}"
+    if "pattern" in about and not re.fullmatch(_python(about["pattern"]), value, re.DOTALL):
+        yield f"{path} is {value!r}, which does not match {about['pattern']}"
+    if not about.get("min", 0) <= len(value) <= about.get("max", len(value)):
+        yield f"{path} has {len(value)} characters"
+
+
+def _python(pattern: str) -> str:
+    """Write a Java pattern for Python: `\\p{L}` and its like are unknown there."""
+    return re.sub(r"\\p\{\w+\}", r"\\w", pattern)
+
+
+def _response(status: int) -> AWSResponse:
+    headers: Any = {}
+    return AWSResponse("https://fake.invalid", status, headers, None)
