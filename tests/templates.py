@@ -4,15 +4,17 @@ A rule takes a template and yields a sentence for each violation. tests/unit/tes
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
-from cfnlint.decode import decode
+from cfnlint.decode import decode_str
 
+from infra.aws.composition import PROXY, composed
 from infra.aws.stacks import PARTS, TEMPLATES
 
 Template = dict[str, Any]
@@ -20,17 +22,24 @@ Rule = Callable[[Template], Iterator[str]]
 _PRIVATE = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 
+# Every template that a profile composes: the part, and the parameters that choose fragments.
+VARIANTS: tuple[tuple[str, dict[str, str]], ...] = (
+    *((part, {}) for part in PARTS),
+    ("database", {PROXY: "false"}),
+)
+
+
 @cache
-def _parsed(part: str) -> str:
-    template, problems = decode(str(TEMPLATES / f"{part}.yaml"))
+def _parsed(part: str, proxy: str) -> str:
+    template, problems = decode_str(composed(TEMPLATES, part, {PROXY: proxy}))
     assert not problems
     return json.dumps(template)
 
 
-def parsed(part: str) -> Template:
-    """Return the template of a part. The short forms of CloudFormation's functions, such as `!Ref`, are replaced by
-    their long forms. The caller may change the template."""
-    return dict(json.loads(_parsed(part)))
+def parsed(part: str, parameters: Mapping[str, str] = MappingProxyType({})) -> Template:
+    """Return the whole template of a part with these parameters. The short forms of CloudFormation's functions, such as
+    `!Ref`, are replaced by their long forms. The caller may change the template."""
+    return dict(json.loads(_parsed(part, parameters.get(PROXY, "true"))))
 
 
 def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
@@ -339,5 +348,5 @@ def written(template: Template, part: str, folder: Path) -> Path:
     """Write all templates into a folder, but `template` in place of the part's own template. Return the folder."""
     for other in PARTS:
         changed = yaml.safe_dump(_short(template), width=10_000) if other == part else None
-        (folder / f"{other}.yaml").write_text(changed or (TEMPLATES / f"{other}.yaml").read_text())
+        (folder / f"{other}.yaml").write_text(changed or composed(TEMPLATES, other, {}))
     return folder

@@ -17,9 +17,16 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.aws.composition import composed
 from infra.errors import CloudError
 
-PARTS = ("storage", "network", "database", "operations")  # each part comes after the parts whose outputs it needs
+PARTS = (
+    "storage",
+    "network",
+    "database",
+    "instance",
+    "operations",
+)  # each part comes after the parts whose outputs it needs
 TEMPLATES = Path(__file__).parent / "templates"
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # the database part has roles and a macro of AWS
 _PATIENCE = 3600  # seconds; a database with its proxy takes about twenty minutes
@@ -126,7 +133,7 @@ def _change_set(
     if part not in PARTS:
         raise CloudError(f"there is no part {part}: choose one of {', '.join(PARTS)}")
     stack, values = stack_name(stage, part), {"Stage": stage, **parameters}
-    text = (templates / f"{part}.yaml").read_text()
+    text = composed(templates, part, values)
     with _errors(stack), _stack(client, stage, part) as (kind, stack_id):
         created = client.create_change_set(
             StackName=stack,

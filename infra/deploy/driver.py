@@ -197,7 +197,12 @@ def admit_pages(target: Target) -> None:
 
 
 def migrate(target: Target) -> None:
-    invoke(target, "migrate", {})
+    """Run the migrations. Pass the API's address, and the database owner's password if the function cannot read it."""
+    order = {"api_url": api_url(target)}
+    if target.owner_secret:  # the password is read for each call, because RDS rotates it
+        secret = target.client("secretsmanager").get_secret_value(SecretId=target.owner_secret)["SecretString"]
+        order["owner_password"] = json.loads(secret)["password"]
+    invoke(target, "migrate", order)
 
 
 def configure_retries(target: Target) -> None:

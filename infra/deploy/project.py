@@ -69,7 +69,12 @@ def assemble(target: Target) -> None:
     for old in config_folder.glob("policy-*.json"):
         old.unlink()
     filled = policies(
-        target.source / ".chalice", target.stage, config["lambda_functions"], target.functions, target.vpc
+        target.source / ".chalice",
+        target.stage,
+        config["lambda_functions"],
+        target.functions,
+        target.vpc,
+        target.partition,
     )
     for function, policy in filled.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(

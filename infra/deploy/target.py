@@ -17,14 +17,15 @@ _PATIENCE = 930  # seconds; a function runs at most 900
 
 @dataclass(frozen=True)
 class Vpc:
-    """The network of the functions. They reach the database through a proxy, whose resource id is `proxy`.
+    """The network of the functions, and their logins by IAM to the database or its proxy.
 
-    The migration logs in with the database role `owner`. All other functions log in with `user`.
+    `database` is the resource id of the proxy, the cluster or the instance. The migration logs in with the database role
+    `owner`, which is empty if the owner logs in with a password. All other functions log in with `user`.
     """
 
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
-    proxy: str
+    database: str
     owner: str
     user: str
 
@@ -37,6 +38,8 @@ class Target:
     environment variables of all functions, and `migration` replaces some of them in the migration. `secrets` are the
     values that Secrets Manager has to hold. `aws` are the AWS_* variables of the account: only the region if boto3
     finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE.
+    `owner_secret` is the ARN of the secret with the database owner's password, if the deployer passes this password to
+    the migration.
     """
 
     stage: str
@@ -48,6 +51,7 @@ class Target:
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     vpc: Vpc | None = None
     ca: Path | None = None
+    owner_secret: str = ""
 
     @property
     def landing(self) -> str:
@@ -64,6 +68,11 @@ class Target:
     @property
     def dead_letters(self) -> str:
         return self.functions["DEAD_LETTER_QUEUE"]
+
+    @property
+    def partition(self) -> str:
+        """Return AWS's partition of the target's region, with which ARNs begin."""
+        return str(self._session.get_partition_for_region(self.aws.get("AWS_DEFAULT_REGION") or "us-east-1"))
 
     @property
     def project(self) -> Path:

@@ -1,0 +1,134 @@
+"""Creates, plans and deletes the stacks of a stage as its profile wants them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from infra.aws import costs, profiles, zones
+from infra.aws.profiles import PART_OF, Kind
+from infra.deploy import parameters, regions, replacement
+from infra.deploy.parameters import profile_of
+from infra.deploy.target import Target
+from infra.errors import CloudError
+from infra.settings.chosen import Chosen
+
+Outputs = dict[str, str]
+
+
+class Stacks(Protocol):
+    """Lists the functions of infra.aws.stacks that a deployment uses."""
+
+    @property
+    def PARTS(self) -> tuple[str, ...]: ...  # noqa: N802 - a constant there
+    @property
+    def TEMPLATES(self) -> Path: ...  # noqa: N802 - a constant there
+    def apply(self, client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> Outputs: ...
+    def plan(self, client: Any, stage: str, part: str, parameters: Mapping[str, str]) -> Any: ...
+    def outputs(self, client: Any, stage: str, part: str) -> Outputs: ...
+    def delete(self, client: Any, stage: str, part: str) -> None: ...
+    def s3_prefix_list(self, ec2: Any) -> str: ...
+
+
+@dataclass(frozen=True)
+class StageStacks:
+    """The stacks of one stage. `client` returns a boto3 client of a service. `source` holds the stage's parameters."""
+
+    stage: str
+    source: Path
+    stacks: Stacks
+    client: Callable[[str], Any]
+    report: Callable[[str], None]
+
+    def outputs(self, part: str) -> Outputs:
+        """Return the outputs of a stack, empty if it does not exist."""
+        try:
+            return self.stacks.outputs(self.client("cloudformation"), self.stage, part)
+        except CloudError as error:
+            if "there is no stack" not in str(error):
+                raise
+            return {}
+
+    def given(self, part: str, outputs: Outputs, chosen: Chosen) -> dict[str, str]:
+        """Return the parameters of a stack. Raises KeyError if a parameter is an output of a missing stack."""
+        own = parameters.own_parameters(self.source, self.stage)
+        profile, computed = profile_of(chosen), dict[str, str]()
+        if part == "network":
+            ec2, proxy = self.client("ec2"), parameters.through_proxy(profile, own)
+            computed = {"S3PrefixListId": self.stacks.s3_prefix_list(ec2)}
+            computed |= zones.chosen(ec2, self.outputs(part), proxy=proxy)
+        elif part in PART_OF.values():
+            computed = parameters.of_database(outputs, chosen)
+        elif part == "operations":
+            computed = {"DatabaseConnections": parameters.connections(chosen)}
+        return {**profile.parameters_of(part), **computed, **own.get(part, {})}
+
+    def apply(self, part: str, outputs: Outputs, chosen: Chosen, *, wide: bool = False) -> Outputs:
+        """Create or update a stack. With `wide`, its network also serves the functions that are deployed now."""
+        self.report(f"stack {part}")
+        given = self.given(part, outputs, chosen)
+        if part == "network" and wide:
+            given = replacement.widest(self.outputs(part), given)
+        return self.stacks.apply(self.client("cloudformation"), self.stage, part, given)
+
+    def plan(self, chosen: Chosen) -> tuple[dict[str, list[str]], list[str], Outputs]:
+        """Return the changes of each stack, the stacks that wait for outputs of other stacks, and the present outputs."""
+        changes, waiting, outputs = dict[str, list[str]](), list[str](), Outputs()
+        for part in profile_of(chosen).parts:
+            try:
+                known = self.given(part, outputs, chosen)
+            except KeyError:  # the part needs an output of a stack that does not exist yet
+                waiting.append(part)
+                continue
+            changes[part] = [str(c) for c in self.stacks.plan(self.client("cloudformation"), self.stage, part, known)]
+            outputs |= self.outputs(part)
+        return changes, waiting, outputs
+
+    def delete(self, part: str) -> None:
+        self.report(f"deleting stack {part}")
+        if part in PART_OF.values():  # protection prevents a deletion; RDS makes a final snapshot
+            replacement.unprotect(self.client("rds"), self.stage, part)
+        self.stacks.delete(self.client("cloudformation"), self.stage, part)
+
+    def unused(self, chosen: Chosen) -> list[str]:
+        """Return the stacks that exist but are not part of the profile, in the order in which they can be deleted."""
+        parts = profile_of(chosen).parts
+        return [part for part in reversed(self.stacks.PARTS) if part not in parts and self.outputs(part)]
+
+    def leave(self, chosen: Chosen, outputs: Outputs) -> None:
+        """Delete the stacks that the stage no longer uses, with a final snapshot of a database."""
+        unused = self.unused(chosen)
+        for part in unused:
+            self.delete(part)
+        if unused and "network" in profile_of(chosen).parts:  # the former functions may have needed more endpoints
+            self.apply("network", outputs, chosen)
+
+    # --- the database that a change of the profile replaces
+
+    def replaced(self, target: Target, chosen: Chosen) -> Kind | None:
+        """Return the kind of the deployed functions' database if the deployment replaces this database, else None.
+
+        Raises CloudError if the stage cannot be deployed.
+        """
+        regions.check_roles(target)
+        databases = {part: self.outputs(part) for part in PART_OF.values()}
+        profile = profile_of(chosen)
+        wanted = databases.get(PART_OF.get(profile.database, ""), {})
+        if wanted and wanted.get("SnapshotIdentifier", "") != chosen.text("DATABASE_SNAPSHOT"):
+            raise CloudError(replacement.wrong_snapshot(self.stage, wanted.get("SnapshotIdentifier", "")))
+        old = replacement.present(target, databases)
+        return old if profiles.replaces_database(old, profile) else None
+
+    def warnings(self, chosen: Chosen, replaced: Kind | None) -> Iterator[str]:
+        """Yield what a plan says about the change of the profile."""
+        profile = profile_of(chosen)
+        if replaced:
+            yield from replacement.warnings(self.stage, replaced, profile)
+        yield from profiles.changes(self.outputs(PART_OF["aurora"]), profile)
+        for part in self.unused(chosen):
+            yield f"stack {part}: to be deleted at the end, because profile {profile.name} does not use it"
+
+    def costs(self, chosen: Chosen, region: str) -> Iterator[str]:
+        profile, own = profile_of(chosen), parameters.own_parameters(self.source, self.stage)
+        yield f"profile {profile.name}"
+        yield from costs.lines(costs.monthly(profile, own, self.stacks.TEMPLATES), region)
