@@ -15,18 +15,12 @@ import yaml
 from cfnlint.decode import decode_str
 
 from infra.aws.composition import PROXY, composed
+from infra.aws.evaluation import applied
 from infra.aws.stacks import PARTS, TEMPLATES
 
 Template = dict[str, Any]
 Rule = Callable[[Template], Iterator[str]]
 _PRIVATE = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-
-
-# Every template that a profile composes: the part, and the parameters that choose fragments.
-VARIANTS: tuple[tuple[str, dict[str, str]], ...] = (
-    *((part, {}) for part in PARTS),
-    ("database", {PROXY: "false"}),
-)
 
 
 @cache
@@ -325,8 +319,9 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def broken(template: Template) -> dict[str, list[str]]:
-    """Return the violations in a template, by the name of the rule that is broken."""
+def broken(template: Template, parameters: Mapping[str, str] = MappingProxyType({})) -> dict[str, list[str]]:
+    """Return the violations in a template with these parameters, by the name of the rule that is broken."""
+    template = applied(template, parameters)
     return {rule.__name__: violations for rule in RULES if (violations := list(rule(template)))}
 
 

@@ -1,4 +1,4 @@
-"""Finds the certificate authorities of Amazon RDS, which no system trusts, for functions that connect without a proxy."""
+"""Finds the certificate authorities of Amazon RDS for functions that connect without a proxy. Systems do not trust them."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE
 
 
 def of_region(region: str) -> str:
-    """Return the authorities of a region's databases in the PEM format. Raises CloudError for a region that the file does
-    not have."""
+    """Return the authorities of a region's databases in the PEM format. Raises CloudError for an unknown region."""
     _, *sections = re.split(r"^region (\S+)\n", _FILE.read_text(), flags=re.MULTILINE)
     found = dict(zip(sections[::2], sections[1::2], strict=True)).get(region)
     if found is None:

@@ -1,8 +1,7 @@
 """Composes the template of a part from its own file and from fragments that several parts or profiles share.
 
-A fragment has sections of a template, such as `Resources:`. Composing writes the lines of a fragment's section below the
-lines of the same section in the template. It keeps all names, so a resource can move into a fragment without being
-replaced. The rotation needs fragments instead of conditions: AWS's macro that makes the rotation function documents no
+A fragment has sections of a template, such as `Resources:`. Its lines are written below the lines of the same section in
+the template. All names stay the same, so a resource can move into a fragment without being replaced. The rotation needs fragments instead of conditions: AWS's macro that makes the rotation function documents no
 conditions.
 """
 

@@ -1,7 +1,7 @@
 """Chooses the two availability zones of a stage.
 
-The letter of a zone, as in us-east-1a, means another zone in each account. The id of a zone, as in use1-az1, means the same
-zone everywhere. zones.json lists the ids of the zones that have no RDS Proxy. No stage uses these zones, so every stage
+The letter of a zone, as in us-east-1a, means another zone in each account. The id of a zone, as in use1-az1, means the
+same zone in all accounts. zones.json lists the ids of the zones that have no RDS Proxy. No stage uses these zones, so every stage
 can change to the profile with the proxy.
 """
 
@@ -28,8 +28,8 @@ def chosen(ec2: Any, network: Mapping[str, str], *, proxy: bool) -> dict[str, st
     lacking = [it["AvailabilityZone"] for it in subnets if it.get("AvailabilityZoneId") in _without_proxy()]
     if proxy and lacking:
         raise CloudError(
-            f"the subnets of the stage are in {', '.join(lacking)}, where AWS has no RDS Proxy: choose PROFILE=small, or"
-            " destroy the stage and deploy it again, which puts its subnets into other zones"
+            f"the subnets of the stage are in {', '.join(lacking)}, where AWS has no RDS Proxy: choose PROFILE=small,"
+            " or destroy the stage and deploy it again, which puts its subnets into other zones"
         )
     return {name: subnet["AvailabilityZone"] for name, subnet in zip(("ZoneA", "ZoneB"), subnets, strict=True)}
 

@@ -28,6 +28,7 @@ from infra.deploy import (
 from infra.deploy.driver import Report, Steps
 from infra.deploy.parameters import profile_of
 from infra.deploy.smoke import smoke
+from infra.deploy.stage_stacks import Outputs, Stacks, StageStacks
 from infra.deploy.target import APP, CA_FILE, Target, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local.state import ENV_KEYS, State

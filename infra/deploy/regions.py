@@ -22,8 +22,8 @@ def check_roles(target: Target) -> None:
     if used in (None, region) or _exists(target.client("lambda"), role):
         return
     raise CloudError(
-        f"nothing was changed: the role {role} was last used in {used}, so a stage {target.stage} runs there, and IAM roles"
-        f" have no region: choose another name for the stage in {region}, or destroy the stage in {used} first"
+        f"nothing was changed: the role {role} was last used in {used}, so a stage {target.stage} runs there, and IAM"
+        f" roles have no region: choose another name for the stage in {region}, or destroy the stage in {used} first"
     )
 
 

@@ -43,8 +43,8 @@ def present(target: Target, stacks: Stacks) -> Kind | None:
 def refusal(stage: str, old: Kind, new: Profile) -> str:
     """Return why `make deploy` does not replace a database without confirmation."""
     return (
-        f"nothing was changed: PROFILE={new.name} replaces the database of stage {stage} ({_KINDS[old]}) by an empty one:"
-        f" read make plan STAGE={stage}, then add YES={stage} to confirm it"
+        f"nothing was changed: PROFILE={new.name} replaces the database of stage {stage} ({_KINDS[old]}) by an empty"
+        f" one: read make plan STAGE={stage}, then add YES={stage} to confirm it"
     )
 
 
@@ -53,8 +53,8 @@ def wrong_snapshot(stage: str, used: str) -> str:
     made = f"was created from the snapshot {used}" if used else "was not created from a snapshot"
     remedy = f"set DATABASE_SNAPSHOT={used}" if used else "leave DATABASE_SNAPSHOT out, with RESET=DATABASE_SNAPSHOT"
     return (
-        f"nothing was changed: the database of stage {stage} {made}, and another value would replace it: {remedy}; only a"
-        " new stage takes another snapshot"
+        f"nothing was changed: the database of stage {stage} {made}, and another value would replace it: {remedy}; only"
+        " a new stage takes another snapshot"
     )
 
 

@@ -72,7 +72,7 @@ class StageStacks:
         return self.stacks.apply(self.client("cloudformation"), self.stage, part, given)
 
     def plan(self, chosen: Chosen) -> tuple[dict[str, list[str]], list[str], Outputs]:
-        """Return the changes of each stack, the stacks that wait for outputs of other stacks, and the present outputs."""
+        """Return the changes of each stack, the stacks that wait for outputs of others, and the present outputs."""
         changes, waiting, outputs = dict[str, list[str]](), list[str](), Outputs()
         for part in profile_of(chosen).parts:
             try:

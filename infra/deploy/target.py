@@ -19,8 +19,8 @@ _PATIENCE = 930  # seconds; a function runs at most 900
 class Vpc:
     """The network of the functions, and their logins by IAM to the database or its proxy.
 
-    `database` is the resource id of the proxy, the cluster or the instance. The migration logs in with the database role
-    `owner`, which is empty if the owner logs in with a password. All other functions log in with `user`.
+    `database` is the resource id of the proxy, the cluster or the instance. The migration logs in with the database
+    role `owner`, which is empty if the owner logs in with a password. All other functions log in with `user`.
     """
 
     subnets: tuple[str, ...]

@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 
 from infra.aws import stacks
 from infra.deploy import memory, project, record, removal
-from infra.deploy.account import Account, Outputs
+from infra.deploy.account import Account
+from infra.deploy.stage_stacks import Outputs
 from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.cloud import Embedded, Services
