@@ -1,4 +1,4 @@
-"""Finds the certificate authorities of Amazon RDS for functions that connect without a proxy. Systems do not trust them."""
+"""Finds the certificate authorities of Amazon RDS, which functions that connect without a proxy have to trust."""
 
 import re
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Composes the template of a part from its own file and from fragments that several parts or profiles share.
 
-A fragment has sections of a template, such as `Resources:`. Its lines are written below the lines of the same section in
-the template. All names stay the same, so a resource can move into a fragment without being replaced. The rotation needs fragments instead of conditions: AWS's macro that makes the rotation function documents no
-conditions.
+A fragment has sections of a template, such as `Resources:`. Its lines are written below the lines of the same section
+in the template. All names stay the same, so a resource can move into a fragment without being replaced. The rotation
+needs fragments instead of conditions, because AWS documents no conditions for the macro that makes its function.
 """
 
 import re

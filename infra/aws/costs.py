@@ -28,10 +28,20 @@ _RUNS = (  # each schedule: minutes between two runs, GB of memory, seconds of a
 )
 
 
+DATABASE, PROXY, ENDPOINTS, WATCHING, RUNNING = GROUPS = (
+    "the database",
+    "its proxy",
+    "endpoints of AWS services",
+    "alarms, metrics, dashboard, secrets",
+    "schedules: functions, requests, logs",
+)
+
+
 @dataclass(frozen=True)
 class Cost:
-    """USD a month. `usd` is None if the price is not in the table."""
+    """USD a month. `group` is one of GROUPS. `usd` is None if the price is not in the table."""
 
+    group: str
     what: str
     usd: float | None
 
@@ -60,22 +70,36 @@ def lines(costs: list[Cost], region: str) -> Iterator[str]:
         yield f"  prices in {region} differ, mostly by less than a third"
 
 
+def table(profiles: list[Profile], templates: Path) -> str:
+    """Return a Markdown table of the costs of these profiles: a row for each group, a column for each profile."""
+    columns = [monthly(profile, {}, templates) for profile in profiles]
+    lines = [
+        [group, *(sum(cost.usd or 0 for cost in costs if cost.group == group) for costs in columns)] for group in GROUPS
+    ]
+    lines.append(["**together**", *(sum(cost.usd or 0 for cost in costs) for costs in columns)])
+    cells = [[name if isinstance(name, str) else f"{name:.2f}" for name in line] for line in lines]
+    head = ["USD a month", *(f"`{each.name}`" for each in profiles)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *cells))
+
+
 def _database(found: list[tuple[str, dict[str, Any], int]], known: Mapping[str, str]) -> Iterator[Cost]:
     classes = [properties["DBInstanceClass"] for kind, properties, _ in found if kind == "AWS::RDS::DBInstance"]
     serverless = classes.count("db.serverless")
     if serverless:
         units = serverless * float(known["MinCapacity"])
-        yield Cost(f"Aurora, {serverless} x {known['MinCapacity']} ACU", units * _price("aurora-acu-hour") * _HOURS)
+        yield Cost(
+            DATABASE, f"Aurora, {serverless} x {known['MinCapacity']} ACU", units * _price("aurora-acu-hour") * _HOURS
+        )
         stored = _AURORA_GB * _price("aurora-gb-month") + _AURORA_MILLION_REQUESTS * _price("aurora-million-requests")
-        yield Cost("Aurora, storage and its requests", stored)
+        yield Cost(DATABASE, "Aurora, storage and its requests", stored)
     elif classes:
         hour = _table()["prices"].get(f"{known['InstanceClass']}-hour")
-        yield Cost(f"RDS, {known['InstanceClass']}", hour and hour["usd"] * _HOURS)
+        yield Cost(DATABASE, f"RDS, {known['InstanceClass']}", hour and hour["usd"] * _HOURS)
         size = float(known["StorageSize"])
-        yield Cost(f"RDS, {size:.0f} GiB of storage", size * _price("instance-gb-month"))
+        yield Cost(DATABASE, f"RDS, {size:.0f} GiB of storage", size * _price("instance-gb-month"))
     if any(kind == "AWS::RDS::DBProxy" for kind, *_ in found):
         least = float(_table()["prices"]["proxy-acu-hour"]["minimum"])
-        yield Cost(f"RDS Proxy, at least {least:.0f} ACU", least * _price("proxy-acu-hour") * _HOURS)
+        yield Cost(PROXY, f"RDS Proxy, at least {least:.0f} ACU", least * _price("proxy-acu-hour") * _HOURS)
 
 
 def _endpoints(found: list[tuple[str, dict[str, Any], int]]) -> Iterator[Cost]:
@@ -86,28 +110,34 @@ def _endpoints(found: list[tuple[str, dict[str, Any], int]]) -> Iterator[Cost]:
     ]
     if paid:
         zones = "one zone" if max(paid) == 1 else f"{max(paid)} zones"
-        yield Cost(f"{len(paid)} endpoints in {zones}", sum(paid) * _price("endpoint-zone-hour") * _HOURS)
+        yield Cost(ENDPOINTS, f"{len(paid)} endpoints in {zones}", sum(paid) * _price("endpoint-zone-hour") * _HOURS)
 
 
 def _watching(found: list[tuple[str, dict[str, Any], int]], profile: Profile) -> Iterator[Cost]:
     alarms = sum(times for kind, _, times in found if kind == "AWS::CloudWatch::Alarm")
-    yield Cost(f"{alarms} alarms", alarms * _price("alarm-month"))
-    yield Cost(f"{len(UNITS)} metrics and a dashboard", len(UNITS) * _price("metric-month") + _price("dashboard-month"))
+    yield Cost(WATCHING, f"{alarms} alarms", alarms * _price("alarm-month"))
+    yield Cost(
+        WATCHING,
+        f"{len(UNITS)} metrics and a dashboard",
+        len(UNITS) * _price("metric-month") + _price("dashboard-month"),
+    )
     made = sum(kind == "AWS::SecretsManager::Secret" for kind, *_ in found)
     by_rds = sum(bool(properties.get("ManageMasterUserPassword")) for _, properties, _ in found)
     secrets = _SECRETS_OF_OWN_DATABASE if profile.database == "own" else made + by_rds
-    yield Cost(f"{secrets} secret{'s' if secrets > 1 else ''}", secrets * _price("secret-month"))
+    yield Cost(WATCHING, f"{secrets} secret{'s' if secrets > 1 else ''}", secrets * _price("secret-month"))
 
 
 def _schedules() -> Iterator[Cost]:
     runs = [(_MINUTES / minutes, memory, seconds, writes) for minutes, memory, seconds, writes in _RUNS]
     computing = sum(count * memory * seconds for count, memory, seconds, _ in runs) * _price("lambda-gb-second")
     requests = sum(count for count, *_ in runs) / 1e6 * _price("lambda-million-requests")
-    yield Cost("functions of the schedules", computing + requests)
+    yield Cost(RUNNING, "functions of the schedules", computing + requests)
     yield Cost(
-        "requests to S3", sum(count * writes for count, *_, writes in runs) / 1000 * _price("s3-thousand-writes")
+        RUNNING,
+        "requests to S3",
+        sum(count * writes for count, *_, writes in runs) / 1000 * _price("s3-thousand-writes"),
     )
-    yield Cost("logs", _LOG_GB * _price("log-gb"))
+    yield Cost(RUNNING, "logs", _LOG_GB * _price("log-gb"))
 
 
 def _price(name: str) -> float:

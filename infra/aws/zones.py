@@ -1,8 +1,8 @@
 """Chooses the two availability zones of a stage.
 
 The letter of a zone, as in us-east-1a, means another zone in each account. The id of a zone, as in use1-az1, means the
-same zone in all accounts. zones.json lists the ids of the zones that have no RDS Proxy. No stage uses these zones, so every stage
-can change to the profile with the proxy.
+same zone in all accounts. zones.json lists the ids of the zones that have no RDS Proxy. No stage uses these zones, so
+every stage can change to the profile with the proxy.
 """
 
 import json

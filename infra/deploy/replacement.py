@@ -102,9 +102,14 @@ def advice(stage: str, point: str | None) -> Iterator[str]:
 
 
 def widest(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a network that serves the old and the new functions of a stage, while both exist."""
-    zones = max(old.get("EndpointZones", "0"), new.get("EndpointZones", "0"))
-    secrets = "true" if "true" in (old.get("SecretsEndpoint"), new.get("SecretsEndpoint")) else "false"
+    """Return the parameters of a network that serves the old and the new functions of a stage, while both exist.
+
+    `old` are the outputs of the present network. A network of a release without profiles has all endpoints.
+    """
+    if not old:
+        return dict(new)
+    zones = max(old.get("EndpointZones", "2"), new["EndpointZones"])
+    secrets = "true" if "true" in (old.get("SecretsEndpoint", "true"), new["SecretsEndpoint"]) else "false"
     return {**new, "EndpointZones": zones, "SecretsEndpoint": secrets}
 
 
