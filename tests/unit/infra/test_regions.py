@@ -51,7 +51,7 @@ def check(last_used: dict[str, Any] | None, *, function: bool = False) -> None:
 
 
 def test_the_role_of_a_stage_in_another_region_is_left_alone() -> None:
-    with pytest.raises(CloudError, match="nothing was changed: the role .* last used in us-east-1.* another name"):
+    with pytest.raises(CloudError, match=r"nothing was changed: the role .* last used in us-east-1.* another name"):
         check({"Region": "us-east-1", "LastUsedDate": "2026-11-26T00:00:00Z"})
 
 
