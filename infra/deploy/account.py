@@ -76,7 +76,7 @@ class Account:
                 point = self._last_restore_point(present)  # creating the database has taken minutes
             driver.deploy(target, self.report, self._steps(chosen))
             self.state.write_env(self._env(target))
-            self._stacks.leave(chosen, outputs)
+            self._stacks.leave(chosen, outputs, confirmed=self.env.get("YES") == self.stage)
         for line in replacement.advice(self.stage, point) if replaced else ():
             self.report(line)
         return driver.api_url(target)

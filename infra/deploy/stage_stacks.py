@@ -95,9 +95,16 @@ class StageStacks:
         parts = profile_of(chosen).parts
         return [part for part in reversed(self.stacks.PARTS) if part not in parts and self.outputs(part)]
 
-    def leave(self, chosen: Chosen, outputs: Outputs) -> None:
-        """Delete the stacks that the stage no longer uses, with a final snapshot of a database."""
+    def leave(self, chosen: Chosen, outputs: Outputs, *, confirmed: bool) -> None:
+        """Delete the stacks that the stage no longer uses, with a final snapshot of a database.
+
+        Without confirmation, they stay: perhaps the stage has left a database long ago, with data that somebody needs.
+        """
         unused = self.unused(chosen)
+        if not confirmed:
+            for part in unused:
+                self.report(self._left(part))
+            return
         for part in unused:
             self.delete(part)
         if unused and "network" in profile_of(chosen).parts:  # the former functions may have needed more endpoints
@@ -125,8 +132,13 @@ class StageStacks:
         if replaced:
             yield from replacement.warnings(self.stage, replaced, profile)
         yield from profiles.changes(self.outputs(PART_OF["aurora"]), profile)
-        for part in self.unused(chosen):
-            yield f"stack {part}: to be deleted at the end, because profile {profile.name} does not use it"
+        yield from map(self._left, self.unused(chosen))
+
+    def _left(self, part: str) -> str:
+        kept = ", and keeps a final snapshot of its database" if part in PART_OF.values() else ""
+        return (
+            f"stack {part} is not used by this profile: make deploy with YES={self.stage} deletes it at the end{kept}"
+        )
 
     def costs(self, chosen: Chosen, region: str) -> Iterator[str]:
         profile, own = profile_of(chosen), parameters.own_parameters(self.source, self.stage)
