@@ -28,7 +28,7 @@ class Profile:
     database: Kind
     about: str
     lacks: str
-    connections: int = 100
+    connections: int = 100  # Aurora derives its own limit from MaxCapacity; with 8 ACU, it is above a thousand
     relay: bool = False
     parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 

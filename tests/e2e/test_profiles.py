@@ -224,13 +224,34 @@ def test_another_database_is_refused_without_confirmation(account: Account) -> N
     assert existing(account) == {"storage", "operations"}
 
 
-def test_another_database_is_empty_and_the_printed_command_brings_the_rows_back(
-    account: Account, services: Services, capsys: pytest.CaptureFixture[str]
-) -> None:
+class Interrupted(Exception):
+    pass
+
+
+def test_after_an_interruption_the_stage_still_has_its_database(account: Account, services: Services) -> None:
+    """The new database exists, and the settings of the stage name the new profile. But the functions are the old ones,
+    so the change still has to be confirmed."""
     secrets = commands_client(account, "secretsmanager")
     password = urlsplit(services.database_url).password
     secrets.create_secret(Name=_OWNER_SECRET, SecretString=json.dumps({"username": "hireflow", "password": password}))
-    with_env(account, OTHER_DATABASE, PROFILE="tiny", YES=STAGE).deploy()
+
+    def interrupt(message: str) -> None:
+        if message == "project":
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        replace(with_env(account, OTHER_DATABASE, PROFILE="tiny", YES=STAGE), report=interrupt).deploy()
+    assert existing(account) == {"storage", "network", "instance", "operations"}
+    assert cloud(account).post("/department/upload", {"id": 9001, "department": "Research"}).status == 200
+    assert account.settings().text("PROFILE") == "tiny"
+    with pytest.raises(CloudError, match="add YES=prod"):
+        account.deploy()
+
+
+def test_another_database_is_empty_and_the_printed_command_brings_the_rows_back(
+    account: Account, services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_env(account, YES=STAGE).deploy()
     assert existing(account) == {"storage", "network", "instance", "operations"}
     assert rows(account, services, "instance") == []
     assert rows(account, services, "own") == [[9001, "Research"]]

@@ -114,6 +114,7 @@ def test_without_a_proxy_functions_log_in_to_the_database_itself(
     assert not owner.database_iam  # the deployer passes the owner's password
     assert owner.database_url == f"postgresql+pg8000://hireflow@{host}.example:5432/hireflow"
     assert owner.app_database_url == target.functions["DATABASE_URL"]
+    assert settings.database_secret == owner.database_secret == owner.app_database_secret == ""  # there is no endpoint
     assert target.owner_secret == DIRECT["OwnerSecretArn"]
     assert target.functions.get("AWS_CALLS") == ("relay" if profile == "tiny" else None)
 
