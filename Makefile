@@ -117,7 +117,8 @@ bandit:
 	@$(python) -m bandit --quiet --configfile pyproject.toml --confidence-level medium --severity-level medium --recursive cli infra
 
 cfn-lint:
-	@.venv/bin/cfn-lint --non-zero-exit-code informational --include-checks I --regions us-east-1 eu-central-1 --template infra/aws/templates/*.yaml
+	@$(python) -m infra.aws .local-templates
+	@.venv/bin/cfn-lint --non-zero-exit-code informational --include-checks I --regions us-east-1 eu-central-1 --template .local-templates/*.yaml
 
 ruff:
 	@$(python) -m ruff check

@@ -4,15 +4,18 @@ A rule takes a template and yields a sentence for each violation. tests/unit/tes
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
-from cfnlint.decode import decode
+from cfnlint.decode import decode_str
 
+from infra.aws.composition import PROXY, composed
+from infra.aws.evaluation import applied
 from infra.aws.stacks import PARTS, TEMPLATES
 
 Template = dict[str, Any]
@@ -21,16 +24,16 @@ _PRIVATE = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "Restric
 
 
 @cache
-def _parsed(part: str) -> str:
-    template, problems = decode(str(TEMPLATES / f"{part}.yaml"))
+def _parsed(part: str, proxy: str) -> str:
+    template, problems = decode_str(composed(TEMPLATES, part, {PROXY: proxy}))
     assert not problems
     return json.dumps(template)
 
 
-def parsed(part: str) -> Template:
-    """Return the template of a part. The short forms of CloudFormation's functions, such as `!Ref`, are replaced by
-    their long forms. The caller may change the template."""
-    return dict(json.loads(_parsed(part)))
+def parsed(part: str, parameters: Mapping[str, str] = MappingProxyType({})) -> Template:
+    """Return the whole template of a part with these parameters. The short forms of CloudFormation's functions, such as
+    `!Ref`, are replaced by their long forms. The caller may change the template."""
+    return dict(json.loads(_parsed(part, parameters.get(PROXY, "true"))))
 
 
 def resources(template: Template, *kinds: str) -> dict[str, dict[str, Any]]:
@@ -184,12 +187,31 @@ def policies_name_callers_and_actions(template: Template) -> Iterator[str]:
         if statement.get("Principal") == "*" and condition.get("aws:PrincipalAccount") != {"Ref": "AWS::AccountId"}:
             yield f"{name} allows everybody"
         principal = statement.get("Principal")
-        if isinstance(principal, dict) and condition.get("aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
+        if (
+            isinstance(principal, dict)
+            and name not in _roles_of_proxies(template)
+            and condition.get("aws:SourceAccount") != {"Ref": "AWS::AccountId"}
+        ):
             yield f"{name} lets a service act on behalf of any account"
         if any(action == "*" or action.endswith(":*") for action in listed(statement["Action"])):
             yield f"{name} allows every action"
         if statement.get("Resource") == "*" and principal != "*":
             yield f"{name} allows its actions on all resources"
+
+
+def proxies_can_use_their_roles(template: Template) -> Iterator[str]:
+    """RDS Proxy "doesn't support any global condition context keys" (Amazon Aurora user guide, quotas of RDS Proxy).
+    With such a key in a policy of its role, the proxy could not read its secrets, and every login would fail."""
+    roles = _roles_of_proxies(template)
+    for name, statement in statements(template):
+        keys = [key for test in statement.get("Condition", {}).values() for key in test]
+        if name in roles and any(key.lower().startswith("aws:") for key in keys):
+            yield f"{name} has a global condition key, which RDS Proxy does not support"
+
+
+def _roles_of_proxies(template: Template) -> set[str]:
+    proxies = resources(template, "AWS::RDS::DBProxy").values()
+    return {str(it["Properties"]["RoleArn"]["Fn::GetAtt"][0]) for it in proxies}
 
 
 def endpoints_have_policies(template: Template) -> Iterator[str]:
@@ -204,14 +226,21 @@ def secrets_are_rotated(template: Template) -> Iterator[str]:
         mine = [it for it in rotated if it["SecretId"] == {"Ref": name}]
         if not any(0 < it.get("RotationRules", {}).get("AutomaticallyAfterDays", 0) <= 90 for it in mine):
             yield f"{name} is not rotated within 90 days"
-    for name, cluster in resources(template, "AWS::RDS::DBCluster").items():
-        properties = cluster["Properties"]
+    for name, database in _databases(template).items():
+        properties = database["Properties"]
         if properties.get("ManageMasterUserPassword") is not True or "MasterUserPassword" in properties:
             yield f"{name} has a password that RDS does not rotate"
 
 
+def _databases(template: Template) -> dict[str, dict[str, Any]]:
+    """Return the clusters, and the instances that belong to no cluster."""
+    instances = resources(template, "AWS::RDS::DBInstance").items()
+    alone = {name: it for name, it in instances if "DBClusterIdentifier" not in it["Properties"]}
+    return {**resources(template, "AWS::RDS::DBCluster"), **alone}
+
+
 def database_is_safe(template: Template) -> Iterator[str]:
-    for name, cluster in resources(template, "AWS::RDS::DBCluster").items():
+    for name, cluster in _databases(template).items():
         properties = cluster["Properties"]
         if properties.get("StorageEncrypted") is not True:
             yield f"{name} is not encrypted"
@@ -222,16 +251,18 @@ def database_is_safe(template: Template) -> Iterator[str]:
             yield f"{name} is deleted without a last snapshot"
         if properties.get("BackupRetentionPeriod", 1) < 14:
             yield f"{name} keeps its backups for less than 14 days"
-        log = f"/aws/rds/cluster/{properties['DBClusterIdentifier']['Fn::Sub']}/postgresql"
+        kind = "cluster" if cluster["Type"] == "AWS::RDS::DBCluster" else "instance"
+        log = f"/aws/rds/{kind}/{properties[f'DB{kind.title()}Identifier']['Fn::Sub']}/postgresql"
         if properties.get("EnableCloudwatchLogsExports") != ["postgresql"] or log not in _logs(template):
             yield f"{name} does not export its log, or keeps it for ever"
 
 
 def logins_are_safe(template: Template) -> Iterator[str]:
-    for name, cluster in resources(template, "AWS::RDS::DBCluster").items():
-        if cluster["Properties"].get("EnableIAMDatabaseAuthentication") is not True:
+    for name, database in _databases(template).items():
+        if database["Properties"].get("EnableIAMDatabaseAuthentication") is not True:
             yield f"{name} does not allow logins with IAM"
-    for name, settings in resources(template, "AWS::RDS::DBClusterParameterGroup").items():
+    groups = ("AWS::RDS::DBClusterParameterGroup", "AWS::RDS::DBParameterGroup")
+    for name, settings in resources(template, *groups).items():
         if settings["Properties"]["Parameters"].get("rds.force_ssl") != "1":
             yield f"the parameters {name} allow logins without TLS"
     for name, proxy in resources(template, "AWS::RDS::DBProxy").items():
@@ -305,6 +336,7 @@ RULES: tuple[Rule, ...] = (
     nothing_is_open_to_the_internet,
     groups_allow_two_ports,
     policies_name_callers_and_actions,
+    proxies_can_use_their_roles,
     endpoints_have_policies,
     secrets_are_rotated,
     database_is_safe,
@@ -316,8 +348,9 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def broken(template: Template) -> dict[str, list[str]]:
-    """Return the violations in a template, by the name of the rule that is broken."""
+def broken(template: Template, parameters: Mapping[str, str] = MappingProxyType({})) -> dict[str, list[str]]:
+    """Return the violations in a template with these parameters, by the name of the rule that is broken."""
+    template = applied(template, parameters)
     return {rule.__name__: violations for rule in RULES if (violations := list(rule(template)))}
 
 
@@ -339,5 +372,5 @@ def written(template: Template, part: str, folder: Path) -> Path:
     """Write all templates into a folder, but `template` in place of the part's own template. Return the folder."""
     for other in PARTS:
         changed = yaml.safe_dump(_short(template), width=10_000) if other == part else None
-        (folder / f"{other}.yaml").write_text(changed or (TEMPLATES / f"{other}.yaml").read_text())
+        (folder / f"{other}.yaml").write_text(changed or composed(TEMPLATES, other, {}))
     return folder

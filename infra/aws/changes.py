@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -45,16 +44,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The wanted state of a stack. `template` is the text of a template, and `parameters` are its parameters."""
+    """The wanted state of a stack. `template` is the whole text of a template, and `parameters` are its
+    parameters, which include the stage."""
 
     stack: str
     stage: str
     template: str
     parameters: Mapping[str, str]
-
-    @classmethod
-    def of(cls, stack: str, stage: str, template: Path, parameters: Mapping[str, str]) -> "Wanted":
-        return cls(stack, stage, template.read_text(), {"Stage": stage, **parameters})
 
     @property
     def protects(self) -> bool:

@@ -13,10 +13,17 @@ from typing import Any
 from infra.aws import protection, repair
 from infra.aws.changes import Change, Wanted, change_set, execute, free_secrets, token
 from infra.aws.cloud import Cloud, errors
+from infra.aws.composition import composed
 from infra.aws.stack_status import REVIEW, described, status
 from infra.errors import CloudError
 
-PARTS = ("storage", "network", "database", "operations")  # each part comes after the parts whose outputs it needs
+PARTS = (
+    "storage",
+    "network",
+    "database",
+    "instance",
+    "operations",
+)  # each part comes after the parts whose outputs it needs
 TEMPLATES = Path(__file__).parent / "templates"
 _NOTHING = json.dumps({"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
 
@@ -34,15 +41,15 @@ def apply(
     behind. If a resource fails, CloudFormation rolls the stack back, and this function raises CloudError with the
     reason of the first failure and with what to do.
     """
-    wanted = _wanted(stage, part, parameters, templates)
-    with errors(wanted.stack):
-        stack_id = repair.repaired(cloud, wanted.stack)
-        if stack_id is None and wanted.protects:
+    state = wanted(stage, part, parameters, templates)
+    with errors(state.stack):
+        stack_id = repair.repaired(cloud, state.stack)
+        if stack_id is None and state.protects:
             # RDS does not delete a protected database, so CloudFormation could not roll back a failed creation.
-            stack_id = _apply(cloud, wanted.unprotected(), None)
-        _apply(cloud, wanted, stack_id)
-        if wanted.protects:  # an interrupted destruction may have taken the protection away
-            protection.switch(cloud, wanted.stack, on=True)
+            stack_id = _apply(cloud, state.unprotected(), None)
+        _apply(cloud, state, stack_id)
+        if state.protects:  # an interrupted destruction may have taken the protection away
+            protection.switch(cloud, state.stack, on=True)
     return outputs(cloud, stage, part)
 
 
@@ -53,11 +60,11 @@ def plan(
 
     This changes nothing, except that it deletes an empty stack that a failed creation has left behind.
     """
-    wanted = _wanted(stage, part, parameters, templates)
+    state = wanted(stage, part, parameters, templates)
     with (
-        errors(wanted.stack),
-        _place(cloud, wanted.stack, repair.ready(cloud, wanted.stack)) as (kind, stack_id),
-        change_set(cloud, wanted, stack_id, kind) as (_, changes),
+        errors(state.stack),
+        _place(cloud, state.stack, repair.ready(cloud, state.stack)) as (kind, stack_id),
+        change_set(cloud, state, stack_id, kind) as (_, changes),
     ):
         return changes or []
 
@@ -100,10 +107,12 @@ def s3_prefix_list(ec2: Any) -> str:
     return str(found[0]["PrefixListId"])
 
 
-def _wanted(stage: str, part: str, parameters: Mapping[str, str], templates: Path) -> Wanted:
+def wanted(stage: str, part: str, parameters: Mapping[str, str], templates: Path = TEMPLATES) -> Wanted:
+    """Return the wanted state of a stack. Raises CloudError if there is no such part."""
     if part not in PARTS:
         raise CloudError(f"there is no part {part}: choose one of {', '.join(PARTS)}")
-    return Wanted.of(stack_name(stage, part), stage, templates / f"{part}.yaml", parameters)
+    values = {"Stage": stage, **parameters}
+    return Wanted(stack_name(stage, part), stage, composed(templates, part, values), values)
 
 
 def _apply(cloud: Cloud, wanted: Wanted, stack_id: str | None) -> str:

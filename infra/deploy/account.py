@@ -1,30 +1,42 @@
 """Does the work of `make deploy`, `plan` and `destroy` for a stage in an AWS account, from stacks to a smoke test."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.aws import authorities
 from infra.aws.cloud import Cloud
-from infra.deploy import driver, layers, memory, migration, package, plan, project, record, removal, tables
+from infra.aws.profiles import PART_OF, Kind
+from infra.deploy import (
+    driver,
+    layers,
+    memory,
+    migration,
+    package,
+    parameters,
+    plan,
+    project,
+    record,
+    removal,
+    replacement,
+    tables,
+)
 from infra.deploy.driver import Report, Steps
 from infra.deploy.layers import Outputs, Stacks
-from infra.deploy.logins import Logins
+from infra.deploy.parameters import profile_of
 from infra.deploy.smoke import smoke
-from infra.deploy.target import APP, CA_FILE, Target, Vpc, bucket_names, queue_names
+from infra.deploy.stage_stacks import StageStacks
+from infra.deploy.target import APP, CA_FILE, Target, bucket_names, queue_names
 from infra.errors import CloudError
-from infra.local import provision
 from infra.local.state import State
 from infra.settings.chosen import Chosen, check, choose, of_one_command
 
-_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # Postgres roles, with the names in infra/aws/templates/database.yaml
 _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket", "BACKUP_BUCKET": "BackupBucket"}
 
 
@@ -33,8 +45,7 @@ class Account:
     """One stage in an account. `source` holds app.py, `state` is the stage's folder, `env` the command's environment.
 
     Settings come from the environment, else from the last deployment, even if another machine made that deployment.
-    Settings in `reset` lose their kept values. DATABASE_URL names the user's own Postgres, which replaces Aurora and
-    the stage's network.
+    Settings in `reset` lose their kept values. The setting PROFILE decides which stacks the stage has.
     """
 
     stage: str
@@ -52,37 +63,46 @@ class Account:
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
-
-            def given(part: str, outputs: Outputs) -> dict[str, str]:
-                return self._given(part, outputs, chosen)
-
-            outputs = layers.deploy(self.stacks, self._cloud, self.stage, self._parts(chosen), given, self.report)
+            present = self._known(self._outputs("storage"))
+            replaced, point = self._stacks.replaced(present, chosen), ""
+            if replaced:
+                self._confirm(replaced, chosen)
+                point = self._last_restore_point(present)  # before anything is changed
+            outputs = self._stacks.deploy(chosen, wide=bool(replaced))
             target = self.target(outputs, chosen)
+            if replaced:
+                point = self._last_restore_point(present)  # creating the database has taken minutes
             driver.deploy(target, self.report, self._steps(chosen))
             self.state.write_env(self._env(target))
+            self._stacks.leave(chosen, outputs, confirmed=self.env.get("YES") == self.stage)
+        for line in replacement.advice(self.stage, point) if replaced else ():
+            self.report(line)
         return driver.api_url(target)
+
+    def _confirm(self, replaced: Kind, chosen: Chosen) -> None:
+        if self.env.get("YES") != self.stage:
+            raise CloudError(replacement.refusal(self.stage, replaced, profile_of(chosen)))
+
+    def _last_restore_point(self, target: Target) -> str:
+        self.report("last restore point")
+        return replacement.last_restore_point(target)
 
     def plan(self) -> plan.Plan:
         """Return what `deploy` would change. Planning changes only the stage's folder on this machine."""
         tables.check()
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
-            outputs, changes, waiting = Outputs(), dict[str, list[str]](), list[str]()
-            for part in self._parts(chosen):
-                try:
-                    known = self._given(part, outputs, chosen)
-                except KeyError:  # the part needs an output of a stack that does not exist yet
-                    waiting.append(part)
-                    continue
-                changes[part] = [str(c) for c in self.stacks.plan(self._cloud, self.stage, part, known)]
-                outputs |= self._outputs(part)
+            replaced = self._stacks.replaced(self._known(self._outputs("storage")), chosen)
+            warnings = tuple(self._stacks.warnings(chosen, replaced))
+            costs = tuple(self._stacks.costs(chosen, self._aws["AWS_DEFAULT_REGION"]))
+            changes, waiting, outputs = self._stacks.plan(chosen)
             try:
                 target = self.target(outputs, chosen)
             except KeyError:
-                return plan.Plan(changes, tuple(waiting))
+                return plan.Plan(changes, tuple(waiting), warnings=warnings, costs=costs)
             record.fetch(target)
             release = project.release(target), record.release(target)
-            return plan.Plan(changes, tuple(waiting), release, plan.functions(target))
+            return plan.Plan(changes, tuple(waiting), release, plan.functions(target), warnings, costs)
 
     def destroy(self) -> None:
         """Delete everything except data. Raises CloudError unless YES in the environment names the stage."""
@@ -90,6 +110,7 @@ class Account:
             raise CloudError(f"this deletes stage {self.stage}: add YES={self.stage} to confirm it")
         with self.state.turn(), _aws_errors():
             chosen, outputs = self.settings(), Outputs()
+            own = profile_of(chosen).database == "own" and not any(map(self._outputs, PART_OF.values()))
             for part in self.stacks.PARTS:
                 outputs |= self._outputs(part)
             target = self._known(outputs)
@@ -103,7 +124,7 @@ class Account:
             self.state.env_file.unlink(missing_ok=True)
         kept = [outputs[name] for name in _BUCKETS.values() if name in outputs]
         self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all their objects")
-        if not chosen.given("DATABASE_URL"):
+        if not own:
             self.report("kept: a final snapshot of the database, and the functions' logs until they expire")
 
     # --- settings
@@ -148,60 +169,30 @@ class Account:
             ("smoke test", lambda target: smoke(target, write=write)),
         )
 
-    def _parts(self, chosen: Chosen) -> tuple[str, ...]:
-        ours = ("network", "database") if chosen.given("DATABASE_URL") else ()
-        return tuple(part for part in self.stacks.PARTS if part not in ours)
-
-    def _given(self, part: str, outputs: Outputs, chosen: Chosen) -> dict[str, str]:
-        """Return the parameters of a stack. Raises KeyError if a parameter is an output of a missing stack."""
-        path = self.source / "infra" / "aws" / "parameters" / f"{self.stage}.json"
-        own = json.loads(path.read_text()).get(part, {}) if path.exists() else {}
-        computed = {}
-        if part == "network":
-            computed = {"S3PrefixListId": self.stacks.s3_prefix_list(self._client("ec2"))}
-        elif part == "database":
-            computed = {name: outputs[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
-        elif part == "operations":
-            computed = {
-                "DatabaseConnections": str(chosen.read("DATABASE_CONNECTIONS")),
-                "NoticeEmail": chosen.text("NOTICE_EMAIL"),
-                "NoticeWebhook": chosen.text("NOTICE_WEBHOOK"),
-            }
-        return {**computed, **own}
-
     def target(self, outputs: Outputs, chosen: Chosen) -> Target:
         """Return the target of the deployment. Raises KeyError if outputs are missing."""
+        profile = profile_of(chosen)
+        proxy = parameters.through_proxy(profile, parameters.own_parameters(self.source, self.stage))
+        vpc = parameters.vpc(profile, outputs, proxy=proxy)
+        login = parameters.logins(self.stage, profile, outputs, chosen, proxy=proxy)
+        direct = vpc is not None and not proxy
         ca = Path(chosen.read("DATABASE_CA")) if chosen.given("DATABASE_CA") else None
-        vpc = None if chosen.given("DATABASE_URL") else _vpc(outputs)
-        login = self._logins(outputs, chosen)
+        if direct and not ca:
+            ca = authorities.write(self._aws["AWS_DEFAULT_REGION"], self._work)
         functions = {
             **{name: outputs[output] for name, output in _BUCKETS.items()},
             "DEAD_LETTER_QUEUE": outputs["DeadLetterQueueName"],
             "NOTICE_TOPIC": outputs.get("NoticesTopicArn", ""),  # `plan` reads the stack of the previous release
             **login.functions,
             **chosen.of_functions(),
+            "DATABASE_CONNECTIONS": parameters.connections(chosen),
+            **({"AWS_CALLS": "relay"} if profile.relay else {}),
             **({"DATABASE_CA": CA_FILE} if ca else {}),
             **({"S3_PUBLIC_URL": url} if (url := self._aws.get("AWS_ENDPOINT_URL")) else {}),
         }
-        return Target(
-            self.stage, self.source, self._work, functions, self._aws, login.migration, login.secrets, vpc, ca
-        )
-
-    def _logins(self, outputs: Outputs, chosen: Chosen) -> Logins:
-        if chosen.given("DATABASE_URL"):
-            url = chosen.text("DATABASE_URL")
-            return Logins.of(self.stage, url, provision.functions_url(url))
-        place = f"{outputs['ProxyEndpoint']}:5432/{quote(outputs['DatabaseName'])}"
-        tokens = {"DATABASE_IAM": "on"}
-        return Logins(
-            {"DATABASE_URL": f"postgresql+pg8000://{_FUNCTIONS}@{place}", **tokens},
-            {
-                "DATABASE_URL": f"postgresql+pg8000://{_OWNER}@{place}",
-                "APP_DATABASE_SECRET": outputs["FunctionsSecretArn"],
-                **tokens,
-            },
-            {},
-        )
+        owner = outputs["OwnerSecretArn"] if direct else ""
+        known = (self.stage, self.source, self._work, functions, self._aws, login.migration, login.secrets)
+        return Target(*known, vpc, ca, chosen.subscriptions(), owner)
 
     def _known(self, outputs: Outputs) -> Target:
         """Return a target without database logins. Buckets that are missing in `outputs` get a dummy name."""
@@ -238,12 +229,11 @@ class Account:
         return f"account {self._client('sts').get_caller_identity()['Account']}"
 
     def _outputs(self, part: str) -> Outputs:
-        try:
-            return self.stacks.outputs(self._cloud, self.stage, part)
-        except CloudError as error:
-            if "there is no stack" not in str(error):
-                raise
-            return {}
+        return self._stacks.outputs(part)
+
+    @property
+    def _stacks(self) -> StageStacks:
+        return StageStacks(self.stage, self.source, self.stacks, self._cloud, self.report)
 
 
 def _deploy_code(target: Target) -> None:
@@ -260,11 +250,6 @@ def _migrate(target: Target) -> list[str]:
     waiter = target.client("lambda").get_waiter("function_active_v2")
     waiter.wait(FunctionName=target.function("migrate"))
     return migration.patiently(lambda: driver.migrate(target))
-
-
-def _vpc(outputs: Outputs) -> Vpc:
-    subnets = tuple(outputs["PrivateSubnetIds"].split(","))
-    return Vpc(subnets, (outputs["FunctionsSecurityGroupId"],), outputs["ProxyResourceId"], _OWNER, _FUNCTIONS)
 
 
 @contextmanager

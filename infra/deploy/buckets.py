@@ -30,7 +30,7 @@ def make_buckets(target: Target) -> None:
         s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=_ENCRYPTED)
         # With this policy, an endpoint without TLS, such as the one on this machine, would refuse all requests.
         if not target.aws.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-            s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(tls_only(bucket)))
+            s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(tls_only(bucket, target.partition)))
         rules = lifecycle(versions_expire=bucket == target.backup)
         s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
     # In the landing bucket, versions distinguish a new object under an old key from an event that was delivered twice.
@@ -58,7 +58,7 @@ def origins_of_forms(target: Target) -> list[str]:
     return [origin for rule in rules for origin in rule["AllowedOrigins"]]
 
 
-def tls_only(bucket: str) -> dict[str, Any]:
+def tls_only(bucket: str, partition: str = "aws") -> dict[str, Any]:
     """Return a bucket policy that refuses requests without TLS."""
     return {
         "Version": "2012-10-17",
@@ -68,7 +68,7 @@ def tls_only(bucket: str) -> dict[str, Any]:
                 "Effect": "Deny",
                 "Principal": "*",
                 "Action": "s3:*",
-                "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+                "Resource": [f"arn:{partition}:s3:::{bucket}", f"arn:{partition}:s3:::{bucket}/*"],
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}},
             }
         ],

@@ -205,8 +205,15 @@ def admit_pages(target: Target) -> None:
 
 
 def migrate(target: Target) -> list[str]:
-    """Run the migrations, and return the notes about what the database owner may not change."""
-    return list(invoke(target, "migrate", {"api_url": api_url(target)}).get("notes", ()))
+    """Run the migrations, and return the notes about what the database owner may not change.
+
+    The function gets the API's address, and the database owner's password if it cannot read this password itself.
+    """
+    order = {"api_url": api_url(target)}
+    if target.owner_secret:  # the password is read for each call, because RDS rotates it
+        secret = target.client("secretsmanager").get_secret_value(SecretId=target.owner_secret)["SecretString"]
+        order["owner_password"] = json.loads(secret)["password"]
+    return list(invoke(target, "migrate", order).get("notes", ()))
 
 
 def configure_retries(target: Target) -> None:

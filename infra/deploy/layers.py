@@ -1,6 +1,7 @@
 """Deploys and destroys the stacks of a stage, one after the other. Each stack needs outputs of the stacks before it."""
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from infra.aws.cloud import Cloud
@@ -14,6 +15,8 @@ class Stacks(Protocol):
 
     @property
     def PARTS(self) -> tuple[str, ...]: ...  # noqa: N802 - a constant there
+    @property
+    def TEMPLATES(self) -> Path: ...  # noqa: N802 - a constant there
     def apply(self, cloud: Cloud, stage: str, part: str, parameters: Mapping[str, str]) -> Outputs: ...
     def plan(self, cloud: Cloud, stage: str, part: str, parameters: Mapping[str, str]) -> Any: ...
     def outputs(self, cloud: Cloud, stage: str, part: str) -> Outputs: ...
@@ -45,6 +48,11 @@ def destroy(stacks: Stacks, cloud: Cloud, stage: str, report: Report) -> None:
     """Delete all stacks of a stage, even broken ones, but none of its data. Raises CloudError."""
     for part in reversed(stacks.PARTS):
         if stacks.exists(cloud, stage, part):
-            report(f"deleting stack {part}")
-            for name in stacks.delete(cloud, stage, part):
-                report(f"left behind, because AWS cannot delete it: {name} of stack {part}; delete it by hand")
+            delete(stacks, cloud, stage, part, report)
+
+
+def delete(stacks: Stacks, cloud: Cloud, stage: str, part: str, report: Report) -> None:
+    """Delete one stack, but none of its data. Raises CloudError."""
+    report(f"deleting stack {part}")
+    for name in stacks.delete(cloud, stage, part):
+        report(f"left behind, because AWS cannot delete it: {name} of stack {part}; delete it by hand")

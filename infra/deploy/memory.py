@@ -30,8 +30,8 @@ def kept(target: Target, *, url_is_needed: bool = True) -> dict[str, str]:
     """
     found = _document(target)
     if found is None:
-        variables = _variables(target)
-        values, own_database = adopted(target.stage, variables), bool(variables.get("DATABASE_SECRET"))
+        deployed = variables(target)
+        values, own_database = adopted(target.stage, deployed), bool(deployed.get("DATABASE_SECRET"))
         found = {}
     else:
         values, own_database = dict(found["settings"]), bool(found["own_database"])
@@ -51,7 +51,7 @@ def keep(target: Target, chosen: Chosen) -> None:
     document = {
         "settings": {name: text for name, text in values.items() if not _is_elsewhere(chosen, name)},
         "own_database": _URL in values,
-        "authorities": target.ca.read_text() if target.ca else "",
+        "authorities": target.ca.read_text() if target.ca and chosen.given(_CA) else "",
     }
     if document != _document(target):
         body = json.dumps(document, indent=2).encode()
@@ -86,11 +86,11 @@ def _database_url(target: Target) -> str:
         _check_gone(error)
     raise CloudError(
         f"stage {target.stage} uses your own database, but its secret {secret} does not exist: set DATABASE_URL, or"
-        " RESET=DATABASE_URL to use Aurora instead"
+        " RESET=DATABASE_URL to use another profile"
     )
 
 
-def _variables(target: Target) -> Mapping[str, str]:
+def variables(target: Target) -> Mapping[str, str]:
     """Return the environment variables of the stage's functions, or an empty dict without functions."""
     try:
         found = target.client("lambda").get_function_configuration(FunctionName=target.function("backup"))

@@ -31,15 +31,18 @@ class Plan:
 
     `stacks` holds the changes of each stack. `waiting` are stacks whose parameters are outputs of stacks that do not
     exist yet. `release` is a pair: the present release and the deployed one. `functions` is None if the functions need
-    outputs of stacks that do not exist yet.
+    outputs of stacks that do not exist yet. `warnings` say what is lost, and `costs` what a month costs.
     """
 
     stacks: Mapping[str, Sequence[str]]
     waiting: tuple[str, ...] = ()
     release: tuple[str, str | None] | None = None
     functions: Functions | None = None
+    warnings: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
+        yield from self.warnings
         for part, changes in self.stacks.items():
             many = "change" if len(changes) == 1 else "changes"
             yield f"stack {part}: {len(changes) or 'no'} {many if changes else 'change'}"
@@ -50,6 +53,7 @@ class Plan:
             yield "functions: not known until the stacks exist"
         else:
             yield from self._of_functions(self.functions)
+        yield from self.costs
 
     def _of_functions(self, functions: Functions) -> Iterator[str]:
         if self.release:

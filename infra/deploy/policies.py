@@ -2,7 +2,8 @@
 
 The files are IAM policies with variables. `${APP}` is the beginning of all names of a stage's functions and secrets,
 and `${FUNCTION}` is the name of the function. The variables for buckets and queues are those of the functions'
-environment. Each policy also gets the statements of policy-every-function.json, and in a VPC those of policy-vpc.json.
+environment. Each policy also gets the statements of policy-every-function.json, in a VPC those of policy-vpc.json, and
+those of policy-login.json if the function logs in to the database with an IAM token.
 """
 
 import json
@@ -18,6 +19,7 @@ _API = "api_handler"  # Chalice's name of the API function, which it deploys wit
 _MIGRATION = "migrate"
 _COMMON = "every-function"
 _IN_VPC = "vpc"
+_LOGIN = "login"
 
 
 def deployed_name(stage: str, function: str) -> str:
@@ -32,6 +34,7 @@ def policies(
     names: Mapping[str, str],
     vpc: Vpc | None = None,
     outside: Collection[str] = (),
+    partition: str = "aws",
 ) -> dict[str, dict[str, Any]]:
     """Return the policy of each function from the files in `folder`. The functions `outside` run outside of the VPC.
 
@@ -39,12 +42,14 @@ def policies(
     """
     filled = {}
     for function in functions:
-        ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function)}
-        if vpc:
-            user = vpc.owner if function == _MIGRATION else vpc.user
-            ours |= {"DATABASE_PROXY": vpc.proxy, "DATABASE_USER": user}
-        inside = vpc is not None and function not in outside
-        filled[function] = _policy(folder, [_COMMON, *([_IN_VPC] if inside else ()), function], {**names, **ours})
+        ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function), "PARTITION": partition}
+        files = [_COMMON]
+        if vpc and function not in outside:
+            files.append(_IN_VPC)
+            if user := vpc.owner if function == _MIGRATION else vpc.user:
+                files.append(_LOGIN)
+                ours |= {"DATABASE": vpc.database, "DATABASE_USER": user}
+        filled[function] = _policy(folder, [*files, function], {**names, **ours})
     return filled
 
 

@@ -68,8 +68,15 @@ def assemble(target: Target) -> None:
     (config_folder / "config.json").write_text(json.dumps(config, indent=2))
     for old in config_folder.glob("policy-*.json"):
         old.unlink()
-    folder, functions = target.source / ".chalice", config["lambda_functions"]
-    filled = policies(folder, target.stage, functions, target.functions, target.vpc, target.outside)
+    filled = policies(
+        target.source / ".chalice",
+        target.stage,
+        config["lambda_functions"],
+        target.functions,
+        target.vpc,
+        target.outside,
+        target.partition,
+    )
     for function, policy in filled.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
             json.dumps(policy, indent=2)

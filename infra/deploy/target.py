@@ -18,14 +18,15 @@ _PATIENCE = 930  # seconds; a function runs at most 900
 
 @dataclass(frozen=True)
 class Vpc:
-    """The network of the functions. They reach the database through a proxy, whose resource id is `proxy`.
+    """The network of the functions, and their logins by IAM to the database or its proxy.
 
-    The migration logs in with the database role `owner`. All other functions log in with `user`.
+    `database` is the resource id of the proxy, the cluster or the instance. The migration logs in with the database
+    role `owner`, which is empty if the owner logs in with a password. All other functions log in with `user`.
     """
 
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
-    proxy: str
+    database: str
     owner: str
     user: str
 
@@ -37,8 +38,9 @@ class Target:
     `source` holds app.py. `work` is a folder for this stage, kept from one deployment to the next. `functions` are the
     environment variables of all functions, and `migration` replaces some of them in the migration. `secrets` are the
     values that Secrets Manager has to hold. `aws` are the AWS_* variables of the account: only the region if boto3
-    finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE. `subscriptions` are the
-    subscriptions of the notices, by protocol.
+    finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE. `subscriptions` are
+    the subscriptions of the notices, by protocol. `owner_secret` is the ARN of the secret with the database owner's
+    password, if the deployer passes this password to the migration.
     """
 
     stage: str
@@ -51,6 +53,7 @@ class Target:
     vpc: Vpc | None = None
     ca: Path | None = None
     subscriptions: Mapping[str, str] = field(default_factory=dict)
+    owner_secret: str = ""
 
     @property
     def landing(self) -> str:
@@ -79,6 +82,11 @@ class Target:
         that have no endpoint in this network."""
         by_relay = self.functions.get("AWS_CALLS") == BY_RELAY
         return frozenset({"relay", "redrive"} if by_relay else {"relay"})
+
+    @property
+    def partition(self) -> str:
+        """Return AWS's partition of the target's region, with which ARNs begin."""
+        return str(self._session.get_partition_for_region(self.aws.get("AWS_DEFAULT_REGION") or "us-east-1"))
 
     @property
     def project(self) -> Path:

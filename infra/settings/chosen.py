@@ -175,10 +175,27 @@ def _conflicts(chosen: Chosen) -> Iterator[str]:
     if chosen.stage == LOCALSTACK and own != chosen.given("AWS_ENDPOINT_URL"):
         missing = "AWS_ENDPOINT_URL" if own else "DATABASE_URL"
         yield f"{missing} is not set: set both AWS_ENDPOINT_URL and DATABASE_URL, or neither"
-    if place(chosen.stage) not in (LOCAL, LOCALSTACK) and chosen.text("NOTICE_WEBHOOK").startswith("http:"):
-        yield "NOTICE_WEBHOOK must begin with https://, because notices name files"
-    if place(chosen.stage) not in (LOCAL, LOCALSTACK) and not own:
-        if chosen.text("DATABASE_TLS") == "disable":
-            yield "DATABASE_TLS=disable needs a DATABASE_URL: Aurora accepts the functions' login tokens only over TLS"
-        if chosen.given("DATABASE_CA"):
-            yield "DATABASE_CA needs a DATABASE_URL: Aurora's certificate is signed by an authority of the system"
+    if place(chosen.stage) not in (LOCAL, LOCALSTACK):
+        if chosen.text("NOTICE_WEBHOOK").startswith("http:"):
+            yield "NOTICE_WEBHOOK must begin with https://, because notices name files"
+        yield from _of_profile(chosen, own=own)
+
+
+def _of_profile(chosen: Chosen, *, own: bool) -> Iterator[str]:
+    """Yield errors about settings that contradict the profile. `own` says whether there is a DATABASE_URL."""
+    profile = chosen.text("PROFILE")
+    if own and profile not in ("", "existing"):
+        yield (
+            f"PROFILE={profile} brings its own database: choose PROFILE=existing, or leave DATABASE_URL out"
+            " (RESET=DATABASE_URL if the stage keeps it)"
+        )
+    if own:
+        if chosen.given("DATABASE_SNAPSHOT"):
+            yield "DATABASE_SNAPSHOT is for a database that AWS runs: leave out DATABASE_URL or the snapshot"
+        return
+    if profile == "existing":
+        yield "PROFILE=existing needs a DATABASE_URL: set it to the URL of your Postgres, or choose another profile"
+    if chosen.text("DATABASE_TLS") == "disable":
+        yield "DATABASE_TLS=disable needs a DATABASE_URL: RDS accepts the functions' login tokens only over TLS"
+    if chosen.given("DATABASE_CA") and profile in ("", "standard"):
+        yield "DATABASE_CA needs a DATABASE_URL: the proxy's certificate is signed by an authority of the system"

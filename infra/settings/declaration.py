@@ -10,6 +10,7 @@ from pathlib import Path
 from chalicelib.core import setting_kinds
 from chalicelib.core.setting_kinds import Kind
 from chalicelib.core.settings import AWS, EVERYWHERE, LOCAL, LOCALSTACK, Setting, declared
+from infra.aws.profiles import PROFILES
 
 HERE = (LOCAL, LOCALSTACK)
 _URLS = ("postgresql+pg8000", "postgresql")
@@ -88,6 +89,20 @@ MACHINE = (
         stages=(LOCALSTACK,),
     ),
     Setting(
+        "PROFILE",
+        setting_kinds.choice(*PROFILES),
+        "what AWS runs for the stage, and so its costs: see [the profiles](aws.md#profiles)",
+        shown="`standard`; with a `DATABASE_URL`, `existing`",
+        stages=(AWS,),
+    ),
+    Setting(
+        "DATABASE_SNAPSHOT",
+        setting_kinds.text("the name or the ARN of a snapshot", r"[A-Za-z][\w:.-]{0,254}"),
+        "the snapshot of RDS from which a new stage's database is created",
+        shown="an empty database",
+        stages=(AWS,),
+    ),
+    Setting(
         "DATABASE_URL",
         setting_kinds.url(*_URLS),
         "your own Postgres, instead of the Postgres in Docker or Aurora; on AWS, functions reach it without a VPC",
@@ -98,8 +113,8 @@ MACHINE = (
     Setting(
         "DATABASE_CA",
         file(),
-        "a file with the certificate authorities for your own Postgres; the file is deployed with the functions",
-        shown="those of the system",
+        "a file with the certificate authorities of the database; the file is deployed with the functions",
+        shown="those of the system; without a proxy, those of RDS",
         stages=(AWS,),
     ),
     Setting(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from infra.aws import stacks
 from infra.aws.changes import Wanted
 from infra.aws.cloud import Cloud
-from infra.aws.stacks import PARTS, TEMPLATES
+from infra.aws.stacks import PARTS
 from infra.deploy import layers
 from infra.errors import CloudError
 from tests.fakes.account import CLUSTER, Thing
@@ -19,15 +19,16 @@ FINISHED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 Parameters = Mapping[str, Mapping[str, str]]
 _SAMPLE = {
     "storage": {},
-    "network": {"S3PrefixListId": "pl-63a5400a"},
+    "network": {"S3PrefixListId": "pl-63a5400a", "ZoneA": "us-east-1a", "ZoneB": "us-east-1b"},
     "database": {"VpcId": "vpc-1", "PrivateSubnetIds": "subnet-1,subnet-2", "FunctionsSecurityGroupId": "sg-1"},
+    "instance": {"VpcId": "vpc-1", "PrivateSubnetIds": "subnet-1,subnet-2", "FunctionsSecurityGroupId": "sg-1"},
     "operations": {"AlarmEmail": "somebody@example.com"},
 }
 _ANY_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/any/1"
 
 
 def wanted(part: str, parameters: Mapping[str, str]) -> Wanted:
-    return Wanted.of(stacks.stack_name(STAGE, part), STAGE, TEMPLATES / f"{part}.yaml", parameters)
+    return stacks.wanted(STAGE, part, parameters)
 
 
 def resources_of(part: str) -> list[str]:

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
 from chalicelib.monitoring.metrics import NAMESPACE, UNITS
+from infra.aws.composition import composed, merged
+from infra.aws.evaluation import applied, loaded
+from infra.aws.profiles import PROFILES, Profile
 from infra.aws.stacks import PARTS, TEMPLATES
 from infra.deploy.buckets import lifecycle, tls_only
 from infra.deploy.driver import DEAD_LETTERS
@@ -20,7 +24,7 @@ from tests.templates import RULES, Template, broken, listed, parsed, resources, 
 
 OUTPUTS = {
     "storage": {"LandingBucket", "ErroredBucket", "BackupBucket"},
-    "network": {"VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId"},
+    "network": {"VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId", "EndpointZones", "SecretsEndpoint"},
     "database": {
         "ProxyEndpoint",
         "ClusterEndpoint",
@@ -28,9 +32,15 @@ OUTPUTS = {
         "OwnerSecretArn",
         "FunctionsSecretArn",
         "ProxyResourceId",
+        "ClusterResourceId",
+        "ThroughProxy",
     },
+    "instance": {"InstanceEndpoint", "InstanceResourceId", "DatabaseName", "OwnerSecretArn"},
     "operations": {"DeadLetterQueueName", "DeadLetterQueueArn", "NoticesTopicArn", "DashboardName"},
 }
+RELEASED = ROOT / "tests" / "released_templates"
+OWN_VALUES = {"ThroughProxy", "EndpointZones", "SecretsEndpoint"}  # outputs that repeat a parameter of their own part
+OF_PROFILES = [(profile.name, part) for profile in PROFILES.values() for part in profile.parts]
 GONE = object()  # GONE in the place of a new value deletes the member
 # Changes that break a rule: (rule, part, path of the changed member, new value). The rule must find the violation.
 BREAKS: list[tuple[str, str, str, Any]] = [
@@ -109,11 +119,15 @@ BREAKS: list[tuple[str, str, str, Any]] = [
         for name in ("S3", "SecretsManager", "Sqs", "Lambda")
         for what, to in (("Condition", GONE), ("Action", "*"), ("Action", ["s3:GetObject", "s3:*"]))
     ),
-    (
-        "policies_name_callers_and_actions",
-        "database",
-        "Resources/ProxyRole/Properties/AssumeRolePolicyDocument/Statement/0/Condition",
-        GONE,
+    *(
+        (
+            "proxies_can_use_their_roles",
+            "database",
+            f"Resources/ProxyRole/Properties/{policy}/Statement/0/Condition",
+            to,
+        )
+        for policy in ("AssumeRolePolicyDocument", "Policies/0/PolicyDocument")
+        for to in ({"StringEquals": {"aws:SourceAccount": "1"}}, {"ArnLike": {"AWS:SourceArn": "arn:aws:rds:*"}})
     ),
     (
         "policies_name_callers_and_actions",
@@ -156,6 +170,21 @@ BREAKS: list[tuple[str, str, str, Any]] = [
         )
     ),
     ("database_is_safe", "database", "Parameters/DeletionProtection/Default", "false"),
+    *(
+        (rule, "instance", f"Resources/{path}", to)
+        for rule, path, to in (
+            ("database_is_safe", "Instance/Properties/StorageEncrypted", False),
+            ("database_is_safe", "Instance/Properties/DeletionProtection", GONE),
+            ("database_is_safe", "Instance/DeletionPolicy", GONE),
+            ("database_is_safe", "Instance/Properties/BackupRetentionPeriod", 1),
+            ("database_is_safe", "PostgresLog", GONE),
+            ("secrets_are_rotated", "Instance/Properties/ManageMasterUserPassword", GONE),
+            ("logins_are_safe", "Instance/Properties/EnableIAMDatabaseAuthentication", False),
+            ("logins_are_safe", "Settings/Properties/Parameters/rds.force_ssl", "0"),
+            ("nothing_is_open_to_the_internet", "Instance/Properties/PubliclyAccessible", True),
+            ("groups_allow_two_ports", "DatabaseFromFunctions/Properties/SourceSecurityGroupId", GONE),
+        )
+    ),
     ("queues_keep_their_messages", "operations", "Resources/DeadLetters/Properties/SqsManagedSseEnabled", GONE),
     ("queues_keep_their_messages", "operations", "Resources/DeadLetters/Properties/MessageRetentionPeriod", 345600),
     ("queues_keep_their_messages", "operations", "Resources/DeadLettersOnlyTls", GONE),
@@ -197,9 +226,10 @@ def changed(template: Template, path: str, to: Any) -> Template:
     return template
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_the_templates_keep_the_rules(part: str) -> None:
-    assert broken(parsed(part)) == {}
+@pytest.mark.parametrize(("name", "part"), OF_PROFILES)
+def test_the_templates_of_every_profile_keep_the_rules(name: str, part: str) -> None:
+    parameters = PROFILES[name].parameters_of(part)
+    assert broken(parsed(part, parameters), parameters) == {}
 
 
 @pytest.mark.parametrize(("rule", "part", "path", "to"), BREAKS)
@@ -211,17 +241,152 @@ def test_every_rule_can_be_broken() -> None:
     assert {rule for rule, *_ in BREAKS} == {rule.__name__ for rule in RULES}
 
 
-def test_the_version_of_the_database_exists() -> None:
+@pytest.mark.parametrize(
+    ("part", "name", "rule", "family"),
+    [("database", "Cluster", "E3690", "aurora-postgresql"), ("instance", "Instance", "E3691", "postgres")],
+)
+def test_the_version_of_the_database_exists(part: str, name: str, rule: str, family: str) -> None:
     """`make check` runs cfn-lint on all templates. But cfn-lint does not check the defaults of parameters, so this test
     writes the default into the resource."""
-    template = parsed("database")
-    version, way = template["Parameters"]["EngineVersion"]["Default"], "Resources/Cluster/Properties/EngineVersion"
-    existing, missing = (linted(json.dumps(changed(parsed("database"), way, v))) for v in (version, "17.99"))
+    template = parsed(part)
+    version, way = template["Parameters"]["EngineVersion"]["Default"], f"Resources/{name}/Properties/EngineVersion"
+    existing, missing = (linted(json.dumps(changed(parsed(part), way, v))) for v in (version, "17.99"))
     assert [rule for rule in existing if rule.startswith("E")] == []
-    assert "E3690" in missing
-    family = template["Resources"]["Settings"]["Properties"]["Family"]
-    assert family == f"aurora-postgresql{version.partition('.')[0]}"
+    assert rule in missing
+    assert template["Resources"]["Settings"]["Properties"]["Family"] == f"{family}{version.partition('.')[0]}"
     assert re.fullmatch(template["Parameters"]["EngineVersion"]["AllowedPattern"], version)
+
+
+def test_the_class_of_the_instance_exists() -> None:
+    given = parsed("instance")["Parameters"]["InstanceClass"]["Default"]
+    way = "Resources/Instance/Properties/DBInstanceClass"
+    existing, missing = (linted(json.dumps(changed(parsed("instance"), way, it))) for it in (given, "db.t4g.tiny"))
+    assert [rule for rule in existing if rule.startswith("E")] == []
+    assert [rule for rule in missing if rule.startswith("E")] != []
+
+
+def test_both_kinds_of_databases_have_the_same_settings() -> None:
+    one, other = (
+        parsed(part)["Resources"]["Settings"]["Properties"]["Parameters"] for part in ("database", "instance")
+    )
+    assert one == other
+    assert one["client_connection_check_interval"] == "2000"
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "absent"),
+    [
+        ("database", "Cluster", {"DatabaseName", "MasterUsername", "StorageEncrypted"}),
+        ("instance", "Instance", {"DBName", "MasterUsername", "StorageEncrypted"}),
+    ],
+)
+def test_a_database_from_a_snapshot_takes_its_name_and_its_owner_from_the_snapshot(
+    part: str, name: str, absent: set[str]
+) -> None:
+    """CloudFormation refuses these properties together with a snapshot."""
+    new = applied(parsed(part), {})["Resources"][name]["Properties"]
+    restored = applied(parsed(part), {"SnapshotIdentifier": "before"})["Resources"][name]["Properties"]
+    assert set(new) - set(restored) == absent
+    assert set(restored) - set(new) == {"SnapshotIdentifier" if part == "database" else "DBSnapshotIdentifier"}
+
+
+@pytest.mark.parametrize("part", ["database", "network"])
+def test_an_update_of_a_standard_stage_replaces_nothing(part: str) -> None:
+    """tests/released_templates has the templates of the last release without profiles. Every resource keeps its name,
+    and the properties that AWS's resource schemas call create-only. Changing such a property replaces the resource."""
+    before = loaded((RELEASED / f"{part}.yaml").read_text())["Resources"]
+    parameters = PROFILES["standard"].parameters_of(part)
+    now = applied(loaded(composed(TEMPLATES, part, parameters)), parameters)["Resources"]
+    assert {name: it["Type"] for name, it in before.items()} == {name: it["Type"] for name, it in now.items()}
+    fixed = {
+        (name, prop): (it["Properties"].get(prop), now[name]["Properties"].get(prop))
+        for name, it in before.items()
+        for prop in create_only(it["Type"])
+    }
+    assert len([old for old, _ in fixed.values() if old]) > 8
+    # The zone has another expression. infra/aws/zones.py passes the zone that the subnet has (test_zones.py).
+    assert {place for place, (old, new) in fixed.items() if old != new} <= {
+        ("SubnetA", "AvailabilityZone"),
+        ("SubnetB", "AvailabilityZone"),
+    }
+
+
+def create_only(kind: str) -> set[str]:
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+    paths = [*schema.get("createOnlyProperties", ()), *schema.get("conditionalCreateOnlyProperties", ())]
+    return {path.split("/")[2] for path in paths}
+
+
+@pytest.mark.parametrize(("name", "part"), OF_PROFILES)
+def test_cfn_lint_finds_nothing_in_the_template_of_a_profile(name: str, part: str) -> None:
+    parameters = PROFILES[name].parameters_of(part)
+    whole = parsed(part, parameters)
+    for parameter, value in parameters.items():
+        whole["Parameters"].get(parameter, {})["Default"] = value
+    assert linted(json.dumps(whole)) == []
+
+
+def test_the_two_databases_have_no_name_in_common() -> None:
+    """Both exist while a stage changes from one to the other."""
+    names = [
+        {
+            str(value)
+            for it in resources(parsed(part)).values()
+            for key, value in it["Properties"].items()
+            if key in ("DBClusterIdentifier", "DBInstanceIdentifier", "LogGroupName", "DBProxyName", "Name")
+        }
+        for part in ("database", "instance")
+    ]
+    assert names[0] & names[1] == set()
+
+
+@pytest.mark.parametrize(
+    ("profile", "services"),
+    [
+        ("standard", {"s3": 0, "secretsmanager": 2, "sqs": 2, "lambda": 2}),
+        ("small", {"s3": 0, "sqs": 1, "lambda": 1}),
+        ("tiny", {"s3": 0}),
+    ],
+)
+def test_a_profile_has_only_the_endpoints_that_it_pays_for(profile: str, services: dict[str, int]) -> None:
+    parameters = PROFILES[profile].parameters_of("network")
+    network = applied(parsed("network"), parameters)
+    found = {
+        it["Properties"]["ServiceName"]["Fn::Sub"].rpartition(".")[2]: len(it["Properties"].get("SubnetIds", ()))
+        for it in resources(network, "AWS::EC2::VPCEndpoint").values()
+    }
+    assert found == services
+    egress = network["Resources"]["FunctionsSecurityGroup"]["Properties"]["SecurityGroupEgress"]
+    assert len(egress) == (2 if len(services) > 1 else 1)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_alarms_watch_the_database_of_the_profile(profile: str) -> None:
+    operations = applied(parsed("operations"), PROFILES[profile].parameters_of("operations"))
+    watched = {
+        (it["Properties"]["MetricName"], it["Properties"]["Dimensions"][0]["Name"])
+        for it in resources(operations, "AWS::CloudWatch::Alarm").values()
+        if it["Properties"]["Namespace"] == "AWS/RDS"
+    }
+    metrics = {
+        "aurora": ("DBClusterIdentifier", ("CPUUtilization", "ACUUtilization", "DatabaseConnections")),
+        "instance": (
+            "DBInstanceIdentifier",
+            ("CPUUtilization", "DatabaseConnections", "FreeStorageSpace", "CPUCreditBalance"),
+        ),
+        "own": ("", ()),
+    }
+    dimension, names = metrics[PROFILES[profile].database]
+    assert watched == {(name, dimension) for name in names}
+
+
+def test_fragments_are_added_to_the_sections_of_a_template() -> None:
+    whole = merged("# a\nResources:\n  A: 1\nOutputs:\n  O: 1\n", "# b\n\nTransform: T\nResources:\n  B: 2\n")
+    assert loaded(whole) == {"Resources": {"A": 1, "B": 2}, "Outputs": {"O": 1}, "Transform": "T"}
+
+
+def _parts_of_profiles() -> list[tuple[Profile, str]]:
+    return [(profile, part) for profile in PROFILES.values() for part in profile.parts]
 
 
 def linted(text: str) -> list[str]:
@@ -230,19 +395,20 @@ def linted(text: str) -> list[str]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_template_has_the_outputs_that_a_deployment_reads(part: str) -> None:
-    assert set(parsed(part)["Outputs"]) == OUTPUTS[part]
+    assert set(applied(parsed(part), {})["Outputs"]) == OUTPUTS[part]
 
 
 def test_every_template_is_a_part_and_small_enough_for_a_request() -> None:
     on_its_own = {"lake"}  # a user may create it; no stage needs it
-    assert {path.stem for path in TEMPLATES.iterdir()} == {*PARTS, *on_its_own}
-    assert max(path.stat().st_size for path in TEMPLATES.iterdir()) < 51_200
+    assert {path.stem for path in TEMPLATES.glob("*.yaml")} == {*PARTS, *on_its_own}
+    whole = [composed(TEMPLATES, part, profile.parameters_of(part)) for profile, part in _parts_of_profiles()]
+    assert max(len(text.encode()) for text in whole) < 51_200
 
 
 def test_a_part_takes_only_outputs_of_earlier_parts() -> None:
     earlier: set[str] = set()
     for part in PARTS:
-        outputs = {name for other in PARTS for name in OUTPUTS[other]} & set(parsed(part)["Parameters"])
+        outputs = {name for other in PARTS for name in OUTPUTS[other] - OWN_VALUES} & set(parsed(part)["Parameters"])
         assert outputs <= earlier
         earlier |= OUTPUTS[part]
 

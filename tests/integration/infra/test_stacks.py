@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from infra.aws.changes import Change
 from infra.aws.cloud import Cloud
+from infra.aws.profiles import TINY
 from infra.aws.stacks import PARTS, apply, delete, outputs, plan, s3_prefix_list
 from infra.errors import CloudError
 from infra.local import ports
@@ -34,9 +35,10 @@ LACKING = {
         "AWS::RDS::DBProxyTargetGroup",
         "AWS::SecretsManager::RotationSchedule",
     ),
+    "instance": ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress"),
 }
 OWNERS_SECRET = ("AWS::IAM::Role", "OwnerSecretArn")
-NETWORK = {"S3PrefixListId": "pl-63a5400a"}
+NETWORK = {"S3PrefixListId": "pl-63a5400a", "ZoneA": "us-east-1a", "ZoneB": "us-east-1b"}
 BUCKETS = {f"hireflow-prod-{use}-000000000000-us-east-1" for use in ("landing", "errored", "backup")}
 
 
@@ -84,7 +86,7 @@ def open_change_sets(cloudformation: Any, stack: str) -> list[str]:
     return [it["ChangeSetName"] for it in mine if it["ExecutionStatus"] != "EXECUTE_COMPLETE"]
 
 
-@pytest.mark.parametrize(("part", "count"), [("storage", 6), ("operations", 29)])
+@pytest.mark.parametrize(("part", "count"), [("storage", 6), ("operations", 31)])
 def test_a_stack_is_planned_created_left_alone_changed_and_deleted(
     cloudformation: Any, cloud: Cloud, part: str, count: int
 ) -> None:
@@ -227,7 +229,7 @@ def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(client: Client,
     [
         ("storage", {"LandingDays": "3"}, "LandingDays"),
         ("network", {}, "S3PrefixListId"),
-        ("attic", {}, "there is no part attic: choose one of storage, network, database, operations"),
+        ("attic", {}, "there is no part attic: choose one of storage, network, database, instance, operations"),
     ],
 )
 def test_wrong_parameters_are_refused_and_create_nothing(
@@ -296,7 +298,7 @@ def test_the_supported_parts_of_network_and_database_are_created_and_deleted(
 
     folder = supported_here("database", tmp_path / "database")
     made = apply(cloud, "prod", "database", network, folder)
-    assert set(made) == {"ClusterEndpoint", "DatabaseName", "FunctionsSecretArn"}
+    assert set(made) == {"ClusterEndpoint", "ClusterResourceId", "DatabaseName", "FunctionsSecretArn", "ThroughProxy"}
     assert plan(cloud, "prod", "database", network, folder) == []
     (cluster,) = client("rds").describe_db_clusters()["DBClusters"]
     assert (cluster["DBClusterIdentifier"], cluster["StorageEncrypted"]) == ("hireflow-prod", True)
@@ -321,6 +323,27 @@ def test_the_supported_parts_of_network_and_database_are_created_and_deleted(
     assert names(plan(cloud, "prod", "database", network, folder), "Import") == kept
     apply(cloud, "prod", "database", network, folder)
     assert len(client("logs").describe_log_groups()["logGroups"]) == len(kept)
+
+
+def test_a_tiny_stage_has_an_instance_and_no_paid_endpoint(client: Client, cloud: Cloud, tmp_path: Path) -> None:
+    parameters = {**NETWORK, **TINY.parameters_of("network")}
+    network = apply(cloud, "prod", "network", parameters, supported_here("network", tmp_path / "network"))
+    kinds = [it["VpcEndpointType"] for it in client("ec2").describe_vpc_endpoints()["VpcEndpoints"]]
+    assert kinds == ["Gateway"]
+    ids = {name: network[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
+    folder = supported_here("instance", tmp_path / "instance")
+    made = apply(cloud, "prod", "instance", ids, folder)
+    assert plan(cloud, "prod", "instance", ids, folder) == []
+    assert {"InstanceEndpoint", "DatabaseName"} <= set(made)
+    (instance,) = client("rds").describe_db_instances()["DBInstances"]
+    assert (instance["DBInstanceIdentifier"], instance["DBInstanceClass"]) == ("hireflow-prod-instance", "db.t4g.micro")
+    assert (instance["StorageEncrypted"], instance["PubliclyAccessible"], instance["Engine"]) == (
+        True,
+        False,
+        "postgres",
+    )
+    delete(cloud, "prod", "instance")
+    assert client("rds").describe_db_instances()["DBInstances"] == []
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -3,7 +3,11 @@ stacks."""
 
 import json
 import subprocess
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -12,9 +16,9 @@ import pytest
 from chalicelib.cloud.database_login import database_login
 from chalicelib.core.settings import Settings
 from cli.config import Config
-from infra.aws import stacks
+from infra.aws import authorities, stacks
 from infra.deploy import __main__ as command
-from infra.deploy import driver
+from infra.deploy import driver, project
 from infra.deploy.account import Account
 from infra.deploy.target import Target, Vpc
 from infra.errors import CloudError
@@ -85,6 +89,99 @@ def test_your_own_postgres_replaces_the_network_and_the_database(account: Accoun
     assert target.functions["DATABASE_CA"] == "database-ca.pem"
     assert target.secrets["hireflow-prod-database-owner"] == url
     assert "s3cret" not in repr(target) + str(dict(target.functions)) + str(dict(target.migration))
+
+
+DIRECT = {
+    **{name: value for name, value in OUTPUTS.items() if not name.startswith(("Proxy", "FunctionsSecretArn"))},
+    "ClusterEndpoint": "cluster.example",
+    "ClusterResourceId": "cluster-1",
+    "InstanceEndpoint": "instance.example",
+    "InstanceResourceId": "db-1",
+    "OwnerSecretArn": "arn:aws:secretsmanager:eu-central-1:1:secret:rds!cluster-1",
+}
+
+
+@pytest.mark.parametrize(("profile", "host", "id_"), [("small", "cluster", "cluster-1"), ("tiny", "instance", "db-1")])
+def test_without_a_proxy_functions_log_in_to_the_database_itself(
+    account: Account, profile: str, host: str, id_: str
+) -> None:
+    target = targeted(replace(account, env={"PROFILE": profile}), DIRECT)
+    assert target.vpc == Vpc(("subnet-1", "subnet-2"), ("sg-1",), id_, "", "hireflow_app")
+    assert target.functions["DATABASE_URL"] == f"postgresql+pg8000://hireflow_app@{host}.example:5432/hireflow"
+    settings = Settings.from_env({**target.functions, "DATABASE_CA": ""})
+    assert (settings.database_iam, settings.database_tls) == (True, "verify-full")
+    assert target.functions["DATABASE_CA"] == "database-ca.pem"
+    assert target.ca is not None
+    assert target.ca.read_text() == authorities.of_region("eu-central-1")
+    owner = Settings.from_env({**target.functions, **target.migration, "DATABASE_CA": ""})
+    assert not owner.database_iam  # the deployer passes the owner's password
+    assert owner.database_url == f"postgresql+pg8000://hireflow@{host}.example:5432/hireflow"
+    assert owner.app_database_url == target.functions["DATABASE_URL"]
+    assert settings.database_secret == owner.database_secret == owner.app_database_secret == ""  # there is no endpoint
+    assert target.owner_secret == DIRECT["OwnerSecretArn"]
+    assert target.functions.get("AWS_CALLS") == ("relay" if profile == "tiny" else None)
+
+
+def test_your_own_authorities_take_precedence(account: Account, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text("mine")
+    target = targeted(replace(account, env={"PROFILE": "tiny", "DATABASE_CA": str(ca)}), DIRECT)
+    assert target.ca == ca
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, "100"),
+        ({"PROFILE": "small"}, "100"),
+        ({"PROFILE": "tiny"}, "50"),
+        ({"PROFILE": "tiny", "DATABASE_CONNECTIONS": "70"}, "70"),
+    ],
+)
+def test_the_limit_of_connections_fits_the_profile(account: Account, env: dict[str, str], expected: str) -> None:
+    target = targeted(replace(account, env=env), {**OUTPUTS, **DIRECT})
+    assert target.functions["DATABASE_CONNECTIONS"] == expected
+
+
+def test_the_owners_password_is_passed_to_the_migration_and_nowhere_else(account: Account, tmp_path: Path) -> None:
+    target = targeted(replace(account, env={"PROFILE": "small"}), DIRECT)
+    sent: list[dict[str, Any]] = []
+    secrets = SimpleNamespace(
+        get_secret_value=lambda SecretId: {"SecretString": json.dumps({"username": "hireflow", "password": SecretId})}  # noqa: N803 - boto3's name
+    )
+
+    def answer(**request: Any) -> dict[str, Any]:
+        sent.append(request)
+        return {"Payload": BytesIO(b"null")}
+
+    clients = {"secretsmanager": secrets, "lambda": SimpleNamespace(invoke=answer)}
+    known = WithClients(**{each.name: getattr(target, each.name) for each in fields(Target)})
+    object.__setattr__(known, "clients", clients)
+    record = project.record(target)
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"resources": [{"resource_type": "rest_api", "rest_api_id": "abc"}]}))
+    driver.migrate(known)
+    assert json.loads(sent[0]["Payload"]) == {
+        "api_url": "https://abc.execute-api.eu-central-1.amazonaws.com/api",
+        "owner_password": DIRECT["OwnerSecretArn"],
+    }
+    driver.migrate(replace_target(known, owner_secret=""))
+    assert "owner_password" not in json.loads(sent[1]["Payload"])
+
+
+class WithClients(Target):
+    """A target whose clients the test gives."""
+
+    clients: Mapping[str, Any]
+
+    def client(self, service: str) -> Any:
+        return self.clients[service]
+
+
+def replace_target(target: WithClients, **changes: Any) -> WithClients:
+    changed = replace(target, **changes)
+    object.__setattr__(changed, "clients", target.clients)
+    return changed
 
 
 def test_the_migration_reads_the_functions_login_from_the_secret_of_rds(account: Account) -> None:

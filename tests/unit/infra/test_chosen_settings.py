@@ -93,11 +93,33 @@ def test_role_names_that_postgres_reserves_or_truncates_are_refused(name: str) -
         ("localstack", {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, "DATABASE_URL is not set"),
         ("prod", {"DATABASE_TLS": "disable"}, "needs a DATABASE_URL"),
         ("prod", {"DATABASE_CA": __file__}, "needs a DATABASE_URL"),
+        ("prod", {"PROFILE": "standard", "DATABASE_CA": __file__}, "needs a DATABASE_URL"),
+        ("prod", {"PROFILE": "large"}, "PROFILE=large is not standard, small, tiny or existing"),
+        ("prod", {"PROFILE": "existing"}, "PROFILE=existing needs a DATABASE_URL"),
+        *(
+            ("prod", {"PROFILE": name, **OWN}, f"PROFILE={name} brings its own database: .*RESET=DATABASE_URL")
+            for name in ("standard", "small", "tiny")
+        ),
+        ("prod", {"DATABASE_SNAPSHOT": "before", **OWN}, "DATABASE_SNAPSHOT is for a database that AWS runs"),
+        ("prod", {"DATABASE_SNAPSHOT": "two words"}, "is not the name or the ARN of a snapshot"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(stage: str, env: dict[str, str], expected: str) -> None:
     with pytest.raises(CloudError, match=expected):
         choose(stage, env, {})
+
+
+@pytest.mark.parametrize("profile", ["small", "tiny"])
+def test_a_database_without_a_proxy_may_have_other_authorities(profile: str) -> None:
+    assert choose("prod", {"PROFILE": profile, "DATABASE_CA": __file__}, {}).read("DATABASE_CA") == __file__
+
+
+def test_the_profile_and_the_snapshot_are_kept() -> None:
+    arn = "arn:aws:rds:eu-central-1:123456789012:cluster-snapshot:before"
+    wanted = {"PROFILE": "small", "DATABASE_SNAPSHOT": arn}
+    assert choose("prod", wanted, {}).to_keep() == wanted
+    assert choose("prod", {}, wanted).to_keep() == wanted
+    assert choose("prod", {"PROFILE": "tiny"}, wanted).text("PROFILE") == "tiny"
 
 
 def test_variables_of_other_stages_are_ignored() -> None:

@@ -99,6 +99,17 @@ def test_a_plan_is_printed_line_by_line() -> None:
     ]
 
 
+def test_a_plan_begins_with_what_is_lost_and_ends_with_the_costs() -> None:
+    plan = Plan({"storage": []}, warnings=("THE DATABASE IS REPLACED",), costs=("cost of a month:", "  together: 1"))
+    assert list(plan.lines()) == [
+        "THE DATABASE IS REPLACED",
+        "stack storage: no change",
+        "functions: not known until the stacks exist",
+        "cost of a month:",
+        "  together: 1",
+    ]
+
+
 def test_the_plan_of_a_new_stage_lists_what_is_not_known_yet() -> None:
     assert list(Plan({"storage": ["Add A"]}, ("database",)).lines()) == [
         "stack storage: 1 change",

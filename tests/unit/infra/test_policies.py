@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from app import app
+from infra.aws.stacks import TEMPLATES
+from infra.deploy.buckets import tls_only
 from infra.deploy.policies import policies
-from infra.deploy.target import Vpc, bucket_names, queue_names
+from infra.deploy.target import Target, Vpc, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local.commands import STAGES
 from infra.local.gate.app import FOR_FUNCTIONS
@@ -48,7 +50,7 @@ def test_every_function_has_its_own_policy() -> None:
     for function, settings in CONFIG["lambda_functions"].items():
         assert settings["iam_policy_file"] == f"policy-{function}.json"
     assert {path.name for path in FOLDER.glob("policy-*.json")} == {
-        f"policy-{name}.json" for name in [*FUNCTIONS, "every-function", "vpc"]
+        f"policy-{name}.json" for name in [*FUNCTIONS, "every-function", "vpc", "login"]
     }
     assert set(STAGES) <= set(CONFIG["stages"])
     assert CONFIG["autogen_policy"] is False
@@ -87,6 +89,34 @@ def test_a_function_outside_of_the_vpc_has_no_rights_of_the_vpc() -> None:
     names = {**bucket_names("prod"), **queue_names("prod")}
     mixed, none = policies(FOLDER, "prod", FUNCTIONS, names, vpc, {"relay"}), policies(FOLDER, "prod", FUNCTIONS, names)
     assert [function for function in FUNCTIONS if mixed[function] == none[function]] == ["relay"]
+
+
+def test_without_a_proxy_the_migration_may_not_log_in_with_a_token() -> None:
+    """The owner of the schema logs in with the password that the deployer passes to the migration."""
+    vpc = Vpc(("subnet-1",), ("sg-1",), "cluster-1", "", "app")
+    for function, policy in policies(
+        FOLDER, "prod", FUNCTIONS, {**bucket_names("prod"), **queue_names("prod")}, vpc
+    ).items():
+        login = [s["Resource"] for s in policy["Statement"] if s["Action"] == ["rds-db:connect"]]
+        assert login == ([] if function == "migrate" else [["arn:aws:rds-db:*:*:dbuser:cluster-1/app"]])
+
+
+def test_policies_name_the_partition_of_the_stage() -> None:
+    names = {**bucket_names("prod"), **queue_names("prod")}
+    vpc = Vpc(("subnet-1",), ("sg-1",), "prx-1", "owner", "app")
+    for policy in policies(FOLDER, "prod", FUNCTIONS, names, vpc, "aws-us-gov").values():
+        arns = [resource for resource in resources(policy) if resource != "*"]
+        assert {arn.split(":")[1] for arn in arns} == {"aws-us-gov"}
+    target = Target("prod", ROOT, ROOT, {}, {"AWS_DEFAULT_REGION": "us-gov-west-1"})
+    assert target.partition == "aws-us-gov"
+    assert tls_only("b", target.partition)["Statement"][0]["Resource"] == [
+        "arn:aws-us-gov:s3:::b",
+        "arn:aws-us-gov:s3:::b/*",
+    ]
+
+
+def test_no_template_names_a_partition() -> None:
+    assert [path.name for path in TEMPLATES.rglob("*.yaml") if "arn:aws" in path.read_text()] == []
 
 
 def test_a_stage_has_no_access_to_a_stage_whose_name_begins_with_its_name() -> None:

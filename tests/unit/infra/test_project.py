@@ -112,13 +112,19 @@ def test_a_changed_setting_makes_another_release(target: Target) -> None:
 
 
 def test_functions_run_in_the_network_of_the_stage(target: Target) -> None:
-    (target.source / ".chalice" / "policy-vpc.json").write_text('{"Statement": [{"Resource": "${DATABASE_PROXY}"}]}')
+    (target.source / ".chalice" / "policy-vpc.json").write_text('{"Statement": [{"Resource": "*"}]}')
+    (target.source / ".chalice" / "policy-login.json").write_text('{"Statement": [{"Resource": "${DATABASE}"}]}')
     inside = replace(target, vpc=Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "owner", "app"))
     project.assemble(inside)
     stage = json.loads((target.project / ".chalice" / "config.json").read_text())["stages"]["local"]
     assert (stage["subnet_ids"], stage["security_group_ids"]) == (["subnet-1", "subnet-2"], ["sg-1"])
     policy = json.loads((target.project / ".chalice" / "policy-ingest.json").read_text())
-    assert [statement["Resource"] for statement in policy["Statement"]] == ["hireflow-local", "prx-1", "hireflow-local"]
+    assert [statement["Resource"] for statement in policy["Statement"]] == [
+        "hireflow-local",
+        "*",
+        "prx-1",
+        "hireflow-local",
+    ]
     assert project.release(inside) != project.release(target)
 
 

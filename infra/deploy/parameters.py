@@ -1,0 +1,94 @@
+"""Determines the parameters of a stage's stacks, and the logins and the network of its functions, from its profile, its
+settings and the outputs of its stacks.
+
+All functions raise KeyError if an output of a stack is missing that does not exist yet.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from infra.aws.composition import PROXY
+from infra.aws.profiles import EXISTING, PROFILES, STANDARD, Profile
+from infra.deploy.logins import Logins
+from infra.deploy.target import Vpc
+from infra.local import provision
+from infra.settings.chosen import Chosen
+
+_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # Postgres roles, with the names in infra/aws/templates
+_IAM = {"DATABASE_IAM": "on"}
+Outputs = Mapping[str, str]
+
+
+def profile_of(chosen: Chosen) -> Profile:
+    """Return the profile of a stage. Without the setting, it is `existing` for a DATABASE_URL, else `standard`."""
+    own = EXISTING if chosen.given("DATABASE_URL") else STANDARD
+    return PROFILES[chosen.text("PROFILE")] if chosen.given("PROFILE") else own
+
+
+def own_parameters(source: Path, stage: str) -> dict[str, dict[str, str]]:
+    """Return the parameters that the users have written down for a stage, by stack."""
+    path = source / "infra" / "aws" / "parameters" / f"{stage}.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def connections(chosen: Chosen) -> str:
+    """Return the limit of the functions' connections. Its default fits the profile's database."""
+    given = chosen.given("DATABASE_CONNECTIONS")
+    return str(chosen.read("DATABASE_CONNECTIONS") if given else profile_of(chosen).connections)
+
+
+def of_database(outputs: Outputs, chosen: Chosen) -> dict[str, str]:
+    """Return the computed parameters of the stack of a database."""
+    network = {name: outputs[name] for name in ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")}
+    snapshot = chosen.text("DATABASE_SNAPSHOT")
+    return {**network, **({"SnapshotIdentifier": snapshot} if snapshot else {})}
+
+
+def of_operations(chosen: Chosen) -> dict[str, str]:
+    """Return the computed parameters of the stack `operations`."""
+    return {
+        "DatabaseConnections": connections(chosen),
+        "NoticeEmail": chosen.text("NOTICE_EMAIL"),
+        "NoticeWebhook": chosen.text("NOTICE_WEBHOOK"),
+    }
+
+
+def through_proxy(profile: Profile, own: Mapping[str, Mapping[str, str]]) -> bool:
+    given = {**profile.parameters_of("database"), **own.get("database", {})}
+    return profile.database == "aurora" and given.get(PROXY) == "true"
+
+
+def vpc(profile: Profile, outputs: Outputs, *, proxy: bool) -> Vpc | None:
+    """Return the network of the functions, and the roles with which they log in by IAM."""
+    if profile.database == "own":
+        return None
+    subnets, groups = tuple(outputs["PrivateSubnetIds"].split(",")), (outputs["FunctionsSecurityGroupId"],)
+    if proxy:
+        return Vpc(subnets, groups, outputs["ProxyResourceId"], _OWNER, _FUNCTIONS)
+    name = "ClusterResourceId" if profile.database == "aurora" else "InstanceResourceId"
+    return Vpc(subnets, groups, outputs[name], "", _FUNCTIONS)
+
+
+def logins(stage: str, profile: Profile, outputs: Outputs, chosen: Chosen, *, proxy: bool) -> Logins:
+    """Return how the functions and the migration log in.
+
+    The proxy takes an IAM token from both. A database without a proxy takes a token from the functions, and from its
+    owner only the password, which the deployer passes to the migration (driver.migrate).
+    """
+    if profile.database == "own":
+        url = chosen.text("DATABASE_URL")
+        return Logins.of(stage, url, provision.functions_url(url))
+    if proxy:
+        host = outputs["ProxyEndpoint"]
+        app = {"APP_DATABASE_SECRET": outputs["FunctionsSecretArn"], **_IAM}
+    else:
+        host = outputs["ClusterEndpoint" if profile.database == "aurora" else "InstanceEndpoint"]
+        app = {"APP_DATABASE_URL": _url(_FUNCTIONS, host, outputs), "DATABASE_IAM": "off"}
+    functions = {"DATABASE_URL": _url(_FUNCTIONS, host, outputs), **_IAM}
+    return Logins(functions, {"DATABASE_URL": _url(_OWNER, host, outputs), **app}, {})
+
+
+def _url(user: str, host: str, outputs: Outputs) -> str:
+    return f"postgresql+pg8000://{user}@{host}:5432/{quote(outputs['DatabaseName'])}"

@@ -1,0 +1,129 @@
+"""Creates, plans and deletes the stacks of a stage as its profile wants them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.aws import costs, profiles, zones
+from infra.aws.cloud import Cloud
+from infra.aws.profiles import PART_OF, Kind
+from infra.deploy import layers, parameters, regions, replacement
+from infra.deploy.layers import Outputs, Stacks
+from infra.deploy.parameters import profile_of
+from infra.deploy.target import Target
+from infra.errors import CloudError
+from infra.settings.chosen import Chosen
+
+
+@dataclass(frozen=True)
+class StageStacks:
+    """The stacks of one stage in the account `cloud`. `source` holds the stage's parameters."""
+
+    stage: str
+    source: Path
+    stacks: Stacks
+    cloud: Cloud
+    report: Callable[[str], None]
+
+    def outputs(self, part: str) -> Outputs:
+        """Return the outputs of a stack, empty if it does not exist."""
+        try:
+            return self.stacks.outputs(self.cloud, self.stage, part)
+        except CloudError as error:
+            if "there is no stack" not in str(error):
+                raise
+            return {}
+
+    def given(self, part: str, outputs: Outputs, chosen: Chosen) -> dict[str, str]:
+        """Return the parameters of a stack. Raises KeyError if a parameter is an output of a missing stack."""
+        own = parameters.own_parameters(self.source, self.stage)
+        profile, computed = profile_of(chosen), dict[str, str]()
+        if part == "network":
+            ec2, proxy = self.cloud.client("ec2"), parameters.through_proxy(profile, own)
+            computed = {"S3PrefixListId": self.stacks.s3_prefix_list(ec2)}
+            computed |= zones.chosen(ec2, self.outputs(part), proxy=proxy)
+        elif part in PART_OF.values():
+            computed = parameters.of_database(outputs, chosen)
+        elif part == "operations":
+            computed = parameters.of_operations(chosen)
+        return {**profile.parameters_of(part), **computed, **own.get(part, {})}
+
+    def deploy(self, chosen: Chosen, *, wide: bool = False) -> Outputs:
+        """Create or update all stacks of the profile, and return their outputs. With `wide`, the network also serves
+        the functions that are deployed now."""
+        return self._apply(profile_of(chosen).parts, chosen, {}, wide=wide)
+
+    def _apply(self, parts: Iterable[str], chosen: Chosen, known: Outputs, *, wide: bool) -> Outputs:
+        def given(part: str, outputs: Outputs) -> dict[str, str]:
+            wanted = self.given(part, {**known, **outputs}, chosen)
+            return replacement.widest(self.outputs(part), wanted) if wide and part == "network" else wanted
+
+        return layers.deploy(self.stacks, self.cloud, self.stage, parts, given, self.report)
+
+    def plan(self, chosen: Chosen) -> tuple[dict[str, list[str]], list[str], Outputs]:
+        """Return the changes of each stack, the stacks that wait for outputs of others, and the present outputs."""
+        changes, waiting, outputs = dict[str, list[str]](), list[str](), Outputs()
+        for part in profile_of(chosen).parts:
+            try:
+                known = self.given(part, outputs, chosen)
+            except KeyError:  # the part needs an output of a stack that does not exist yet
+                waiting.append(part)
+                continue
+            changes[part] = [str(c) for c in self.stacks.plan(self.cloud, self.stage, part, known)]
+            outputs |= self.outputs(part)
+        return changes, waiting, outputs
+
+    def unused(self, chosen: Chosen) -> list[str]:
+        """Return the stacks that exist but are not part of the profile, in the order in which they can be deleted."""
+        parts = profile_of(chosen).parts
+        return [part for part in reversed(self.stacks.PARTS) if part not in parts and self.outputs(part)]
+
+    def leave(self, chosen: Chosen, outputs: Outputs, *, confirmed: bool) -> None:
+        """Delete the stacks that the stage no longer uses, with a final snapshot of a database.
+
+        Without confirmation, they stay: perhaps the stage has left a database long ago, with data that somebody needs.
+        """
+        unused = self.unused(chosen)
+        if not confirmed:
+            for part in unused:
+                self.report(self._left(part))
+            return
+        for part in unused:
+            layers.delete(self.stacks, self.cloud, self.stage, part, self.report)
+        if unused and "network" in profile_of(chosen).parts:  # the former functions may have needed more endpoints
+            self._apply(("network",), chosen, outputs, wide=False)
+
+    # --- the database that a change of the profile replaces
+
+    def replaced(self, target: Target, chosen: Chosen) -> Kind | None:
+        """Return the kind of the deployed functions' database if the deployment replaces this database, else None.
+
+        Raises CloudError if the stage cannot be deployed.
+        """
+        regions.check_roles(target)
+        databases = {part: self.outputs(part) for part in PART_OF.values()}
+        profile = profile_of(chosen)
+        wanted = databases.get(PART_OF.get(profile.database, ""), {})
+        if wanted and wanted.get("SnapshotIdentifier", "") != chosen.text("DATABASE_SNAPSHOT"):
+            raise CloudError(replacement.wrong_snapshot(self.stage, wanted.get("SnapshotIdentifier", "")))
+        old = replacement.present(target, databases)
+        return old if profiles.replaces_database(old, profile) else None
+
+    def warnings(self, chosen: Chosen, replaced: Kind | None) -> Iterator[str]:
+        """Yield what a plan says about the change of the profile."""
+        profile = profile_of(chosen)
+        if replaced:
+            yield from replacement.warnings(self.stage, replaced, profile)
+        yield from profiles.changes(self.outputs(PART_OF["aurora"]), profile)
+        yield from map(self._left, self.unused(chosen))
+
+    def _left(self, part: str) -> str:
+        kept = ", and keeps a final snapshot of its database" if part in PART_OF.values() else ""
+        return (
+            f"stack {part} is not used by this profile: make deploy with YES={self.stage} deletes it at the end{kept}"
+        )
+
+    def costs(self, chosen: Chosen, region: str) -> Iterator[str]:
+        profile, own = profile_of(chosen), parameters.own_parameters(self.source, self.stage)
+        yield f"profile {profile.name}"
+        yield from costs.lines(costs.monthly(profile, own, self.stacks.TEMPLATES), region)

@@ -1,0 +1,134 @@
+"""Tests which stacks a stage keeps, and which it deletes. The stacks are those of a fake."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.aws import stacks
+from infra.aws.cloud import Cloud
+from infra.deploy.layers import Outputs
+from infra.deploy.stage_stacks import StageStacks
+from infra.errors import CloudError
+from infra.settings.chosen import choose
+
+NETWORK = {"PrivateSubnetIds": "subnet-1", "VpcId": "vpc-1", "FunctionsSecurityGroupId": "sg-1"}
+
+
+@dataclass
+class Fake:
+    """Stacks that exist as long as nobody deletes them. `done` lists what was applied and deleted."""
+
+    existing: dict[str, Outputs]
+    done: list[str] = field(default_factory=list)
+    PARTS: tuple[str, ...] = stacks.PARTS
+    TEMPLATES: Path = stacks.TEMPLATES
+
+    def apply(self, cloud: Cloud, stage: str, part: str, parameters: Mapping[str, str]) -> Outputs:
+        self.done.append(f"apply {part} {parameters.get('EndpointZones', '')}".strip())
+        return self.existing.setdefault(part, {})
+
+    def plan(self, cloud: Cloud, stage: str, part: str, parameters: Mapping[str, str]) -> list[str]:
+        return []
+
+    def outputs(self, cloud: Cloud, stage: str, part: str) -> Outputs:
+        if part not in self.existing:
+            raise CloudError(f"there is no stack hireflow-{stage}-{part}")
+        return self.existing[part]
+
+    def exists(self, cloud: Cloud, stage: str, part: str) -> bool:
+        return part in self.existing
+
+    def delete(self, cloud: Cloud, stage: str, part: str) -> list[str]:
+        self.done.append(f"delete {part}")
+        del self.existing[part]
+        return []
+
+    def s3_prefix_list(self, ec2: Any) -> str:
+        return "pl-1"
+
+
+class Clients:
+    """Answers the request that these tests send."""
+
+    def describe_subnets(self, **_: Any) -> dict[str, Any]:
+        # One subnet stands for both.
+        return {"Subnets": [{"SubnetId": f"subnet-{n}", "AvailabilityZone": f"eu-{n}"} for n in (1, 2)]}
+
+
+def stage(tmp_path: Path, *parts: str) -> tuple[StageStacks, Fake, list[str]]:
+    network = {**NETWORK, "PrivateSubnetIds": "subnet-1,subnet-2"}
+    fake, said = Fake({part: dict(network) if part == "network" else {"Any": "x"} for part in parts}), list[str]()
+    return StageStacks("prod", tmp_path, fake, Cloud(lambda _: Clients()), said.append), fake, said
+
+
+ALL = ("storage", "network", "database", "instance", "operations")
+
+
+def test_a_database_that_the_stage_has_left_stays_without_confirmation(tmp_path: Path) -> None:
+    """The release before left the stack of the database when a stage changed to a Postgres of its own."""
+    made, fake, said = stage(tmp_path, *ALL)
+    chosen = choose("prod", {"PROFILE": "tiny"}, {})
+    made.leave(chosen, {}, confirmed=False)
+    assert fake.done == []
+    assert said == [
+        "stack database is not used by this profile: make deploy with YES=prod deletes it at the end, and keeps a final"
+        " snapshot of its database"
+    ]
+    assert list(made.warnings(chosen, None)) == said
+
+
+def test_with_confirmation_the_stacks_go_and_the_network_keeps_only_what_the_profile_needs(tmp_path: Path) -> None:
+    made, fake, _ = stage(tmp_path, *ALL)
+    made.leave(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
+    assert fake.done == ["delete database", "apply network 0"]
+    made.leave(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
+    assert fake.done == ["delete database", "apply network 0"]  # nothing is left
+
+
+def test_your_own_postgres_leaves_the_database_before_the_network(tmp_path: Path) -> None:
+    made, fake, _ = stage(tmp_path, "storage", "network", "database", "operations")
+    own = choose("prod", {"DATABASE_URL": "postgresql+pg8000://boss:s3cret@db.example/hireflow"}, {})
+    made.leave(own, {}, confirmed=True)
+    assert fake.done == ["delete database", "delete network"]
+
+
+@pytest.mark.parametrize(("wide", "zones"), [(True, "2"), (False, "0")])
+def test_the_network_keeps_its_endpoints_while_the_database_is_replaced(tmp_path: Path, wide: bool, zones: str) -> None:
+    made, fake, _ = stage(tmp_path, *ALL)
+    made.deploy(choose("prod", {"PROFILE": "tiny"}, {}), wide=wide)
+    assert f"apply network {zones}" in fake.done
+
+
+def test_parts_wait_for_the_outputs_of_stacks_that_do_not_exist(tmp_path: Path) -> None:
+    made, *_ = stage(tmp_path, "storage", "operations")
+
+    class NewStage(Clients):
+        def describe_availability_zones(self, **_: Any) -> dict[str, Any]:
+            names = ("use1-az1", "use1-az2")
+            return {"AvailabilityZones": [{"ZoneId": name, "ZoneName": name} for name in names]}
+
+    new = StageStacks(made.stage, tmp_path, made.stacks, Cloud(lambda _: NewStage()), made.report)
+    changes, waiting, _ = new.plan(choose("prod", {"PROFILE": "tiny"}, {}))
+    assert list(changes) == ["storage", "network", "operations"]
+    assert waiting == ["instance"]
+
+
+def test_the_snapshot_of_a_database_is_passed_again_at_every_deployment(tmp_path: Path) -> None:
+    """Without it, CloudFormation would replace the database by an empty one."""
+    made, *_ = stage(tmp_path, *ALL)
+    kept = {"PROFILE": "small", "DATABASE_SNAPSHOT": "before"}
+    given = made.given("database", {**NETWORK}, choose("prod", {}, kept))
+    assert given["SnapshotIdentifier"] == "before"
+    assert given["ThroughProxy"] == "false"
+
+
+def test_own_parameters_take_precedence(tmp_path: Path) -> None:
+    folder = tmp_path / "infra" / "aws" / "parameters"
+    folder.mkdir(parents=True)
+    (folder / "prod.json").write_text('{"database": {"Standby": "false", "MaxCapacity": "16"}}')
+    made, *_ = stage(tmp_path, *ALL)
+    given = made.given("database", {**NETWORK}, choose("prod", {}, {}))
+    assert (given["Standby"], given["MaxCapacity"], given["ThroughProxy"]) == ("false", "16", "true")
