@@ -19,7 +19,7 @@ from infra.deploy.target import Target, bucket_names, queue_names, topic_name
 from infra.errors import CloudError
 from infra.local import compose, provision, status
 from infra.local.cloud import Cloud, Embedded, Given, Report, Services
-from infra.local.state import State
+from infra.local.state import ENV_KEYS, ENV_KEYS_OF_ACCOUNT, State
 from infra.settings.adopted import adopted, outdated, recorded
 from infra.settings.chosen import ALL, Chosen, choose, of_one_command
 from infra.settings.kept import File
@@ -166,12 +166,16 @@ class Commands:
     def invoke_scheduled(self, function: str, detail: Mapping[str, Any]) -> Any:
         """Invoke a scheduled function with the event of its schedule plus `detail`."""
         self.check_running()
-        event = scheduled_event(self.state.read_env()["AWS_DEFAULT_REGION"])
+        event = scheduled_event(self.read_env()["AWS_DEFAULT_REGION"])
         return driver.invoke(self.deployed(), function, event | {"detail": dict(detail)})
+
+    def read_env(self) -> dict[str, str]:
+        """Read the env file of the stage. Raises CloudError if it is missing or incomplete."""
+        return self.state.read_env(ENV_KEYS if self.stage in STAGES else ENV_KEYS_OF_ACCOUNT)
 
     def deployed(self) -> Target:
         """Return the deployed stage as its env file describes it. This is enough for requests, not for a deployment."""
-        env = self.state.read_env()
+        env = self.read_env()
         buckets = {name: env[name] for name in bucket_names(self.stage)}
         return Target(
             self.stage, self.source, self.state.build(self.stage), {**buckets, **queue_names(self.stage)}, env

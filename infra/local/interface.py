@@ -91,7 +91,7 @@ def _show_status(
 
 
 def _env(cloud: Commands, _: argparse.Namespace) -> None:
-    cloud.state.read_env()
+    cloud.read_env()
     print(cloud.state.env_file.read_text(), end="")
 
 

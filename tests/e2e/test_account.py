@@ -24,7 +24,7 @@ from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.cloud import Embedded, Services
 from infra.local.commands import Commands
-from infra.local.state import ENV_KEYS_OF_ACCOUNT, State
+from infra.local.state import State
 from infra.locks import locked
 from infra.settings.chosen import MASKED, choose
 from infra.venv import ROOT
@@ -158,7 +158,7 @@ def test_a_plan_names_the_differences_and_changes_nothing(account: Account) -> N
 def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Path) -> None:
     """The deployment from the other machine also changes a setting. Otherwise Chalice would not deploy the functions
     again."""
-    url, before = account.state.read_env(ENV_KEYS_OF_ACCOUNT)["API_URL"], releases(account)
+    url, before = commands(account).read_env()["API_URL"], releases(account)
     other = replace(account, state=State(tmp_path), env={**account.env, "LOG_LEVEL": "WARNING", "SMOKE": "write"})
     assert other.deploy() == url
     assert len(releases(account)) == 1
@@ -182,7 +182,7 @@ def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account,
     # The previous release kept no settings. So the command reads them from the deployed functions.
     target.client("s3").delete_object(Bucket=target.backup, Key=memory.KEY)
     assert plain.settings().to_keep() == kept
-    assert plain.status()["API"] == account.state.read_env(ENV_KEYS_OF_ACCOUNT)["API_URL"]
+    assert plain.status()["API"] == commands(account).read_env()["API_URL"]
 
 
 def test_a_wrong_setting_is_refused_before_any_request_to_aws(

@@ -22,7 +22,8 @@ from infra.deploy import driver, project
 from infra.deploy.account import Account
 from infra.deploy.target import Target, Vpc
 from infra.errors import CloudError
-from infra.local.state import ENV_KEYS_OF_ACCOUNT, State
+from infra.local.commands import Commands
+from infra.local.state import State
 from infra.settings.chosen import choose
 from infra.venv import ROOT
 
@@ -232,7 +233,9 @@ def test_the_env_file_hides_no_credentials_of_the_user(account: Account) -> None
     assert "AWS_ENDPOINT_URL" not in seen
     assert seen["API_URL"] == "https://abc.execute-api.eu-central-1.amazonaws.com/api"
     assert seen["LANDING_BUCKET"] == "landing-1"
-    assert account.state.read_env(ENV_KEYS_OF_ACCOUNT).items() <= seen.items()
+    commands = Commands(account.stage, ROOT, account.state, print)
+    assert commands.read_env().items() <= seen.items()
+    assert commands.deployed().landing == "landing-1"
     config = Config({}, account.state.folder)
     assert (config.api_url, config.token, config.aws) == (seen["API_URL"], "", {"AWS_DEFAULT_REGION": "eu-central-1"})
 
