@@ -133,7 +133,7 @@ def test_a_deployment_resumes_after_an_interruption_at_any_step(account: Account
     assert steps >= 12
     target = commands(account).deployed()
     assert len(removal.apis(target)) == 1
-    assert len(functions(account)) == 8
+    assert len(functions(account)) == 10
     assert len(releases(account)) == 1
     versions = target.client("s3").list_object_versions(Bucket=target.backup, Prefix=record.KEY)["Versions"]
     assert len(versions) == 1
@@ -230,7 +230,7 @@ def test_a_stage_is_not_destroyed_without_the_right_confirmation(account: Accoun
     for confirmation in ({}, {"YES": "1"}, {"YES": "local"}):
         with pytest.raises(CloudError, match="YES=prod"):
             replace(account, env={**account.env, **confirmation}).destroy()
-    assert len(functions(account)) == 8
+    assert len(functions(account)) == 10
 
 
 def test_only_data_survives_the_destruction_of_a_stage(account: Account, capsys: pytest.CaptureFixture[str]) -> None:

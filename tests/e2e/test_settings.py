@@ -76,11 +76,15 @@ def test_a_stage_keeps_its_settings_until_they_are_reset(
     cloud: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
-        with_environment(cloud, {"BACKUP_RETENTION_DAYS": "7", "LOG_LEVEL": "DEBUG"}).up()
+        hook = "http://127.0.0.1:9/hook"  # nothing listens there, so nobody confirms the subscription
+        with_environment(cloud, {"BACKUP_RETENTION_DAYS": "7", "LOG_LEVEL": "DEBUG", "NOTICE_WEBHOOK": hook}).up()
         capsys.readouterr()
         with_environment(cloud, {}).up()
         assert "chalice deploy" not in capsys.readouterr().out
         assert (variables(cloud)["BACKUP_RETENTION_DAYS"], variables(cloud)["LOG_LEVEL"]) == ("7", "DEBUG")
+        topic = variables(cloud, "relay")["NOTICE_TOPIC"]
+        listed = cloud.commands.deployed().client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        assert [(each["Protocol"], each["Endpoint"]) for each in listed] == [("http", hook)]
         monkeypatch.setenv("HIREFLOW_STATE_DIR", str(cloud.commands.state.folder))
         monkeypatch.setenv("ORPHAN_GRACE_MINUTES", "5")
         assert main(["status", "--stage", "local"]) == 0

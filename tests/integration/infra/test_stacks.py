@@ -86,7 +86,7 @@ def open_change_sets(cloudformation: Any, stack: str) -> list[str]:
     return [it["ChangeSetName"] for it in mine if it["ExecutionStatus"] != "EXECUTE_COMPLETE"]
 
 
-@pytest.mark.parametrize(("part", "count"), [("storage", 6), ("operations", 31)])
+@pytest.mark.parametrize(("part", "count"), [("storage", 6), ("operations", 39)])
 def test_a_stack_is_planned_created_left_alone_changed_and_deleted(
     cloudformation: Any, cloud: Cloud, part: str, count: int
 ) -> None:
@@ -213,7 +213,7 @@ def test_a_failed_change_says_why_and_leaves_the_stack_unchanged(client: Client,
         apply(cloud, "prod", "operations", {}, written(template, "operations", tmp_path))
     assert outputs(cloud, "prod", "operations") == made
     topics = [topic["TopicArn"].rpartition(":")[2] for topic in client("sns").list_topics()["Topics"]]
-    assert topics == ["hireflow-prod-alarms"]
+    assert sorted(topics) == ["hireflow-prod-alarms", "hireflow-prod-notices"]
     # The next failure is a timeout, which takes longer.
     slow = {"Handle": {"Ref": "Handle"}, "Timeout": "1", "Count": 1}
     template = parsed("operations")
@@ -258,16 +258,35 @@ def test_alarms_watch_every_function_by_its_name(client: Client, cloud: Cloud) -
         for dimension in alarm["Dimensions"]
         if dimension["Name"] == "FunctionName"
     }
-    suffixes = ("", "-ingest", "-backup", "-verify", "-sweep", "-redrive", "-migrate", "-tokens")
+    suffixes = ("", "-ingest", "-backup", "-verify", "-sweep", "-relay", "-outbox", "-redrive", "-migrate", "-tokens")
     assert watched == {(m, f"hireflow-prod{suffix}") for m in ("Errors", "Throttles") for suffix in suffixes}
     assert len(alarms) == len(watched) + 7
-    (topic,) = client("sns").list_topics()["Topics"]
+    topics = client("sns").list_topics()["Topics"]
+    (topic,) = [one for one in topics if one["TopicArn"].endswith(":hireflow-prod-alarms")]
     assert {tuple(alarm["AlarmActions"]) for alarm in alarms} == {(topic["TopicArn"],)}
     (listener,) = client("sns").list_subscriptions_by_topic(TopicArn=topic["TopicArn"])["Subscriptions"]
     assert (listener["Protocol"], listener["Endpoint"]) == ("email", "somebody@example.com")
     widgets = json.loads(watch.get_dashboard(DashboardName=made["DashboardName"])["DashboardBody"])["widgets"]
     assert len(widgets) == 10
     assert ["Hireflow", "BackupLag", "service", "hireflow", "stage", "prod"] in widgets[2]["properties"]["metrics"]
+
+
+def test_changed_receivers_of_notices_are_changes_of_the_stack(client: Client, cloud: Cloud) -> None:
+    def subscribed() -> set[tuple[str, str]]:
+        found = client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        return {(one["Protocol"], one["Endpoint"]) for one in found}
+
+    none = {"NoticeEmail": "", "NoticeWebhook": ""}
+    topic = apply(cloud, "prod", "operations", none)["NoticesTopicArn"]
+    assert topic.endswith(":hireflow-prod-notices")
+    assert subscribed() == set()
+    given = {"NoticeEmail": "hr@example.com", "NoticeWebhook": "https://example.com/hook"}
+    changes = plan(cloud, "prod", "operations", given)
+    assert {change.name for change in changes} == {"NoticesByEmail", "NoticesByWebhook"}
+    apply(cloud, "prod", "operations", given)
+    assert subscribed() == {("email", "hr@example.com"), ("https", "https://example.com/hook")}
+    apply(cloud, "prod", "operations", none)
+    assert subscribed() == set()
 
 
 def test_the_dead_letter_queue_refuses_requests_without_tls(client: Client, cloud: Cloud) -> None:

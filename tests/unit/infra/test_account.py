@@ -32,6 +32,7 @@ OUTPUTS = {
     "ErroredBucket": "errored-1",
     "BackupBucket": "backup-1",
     "DeadLetterQueueName": "dead-letters",
+    "NoticesTopicArn": "arn:aws:sns:eu-central-1:1:hireflow-prod-notices",
     "PrivateSubnetIds": "subnet-1,subnet-2",
     "FunctionsSecurityGroupId": "sg-1",
     "ProxyEndpoint": "proxy.example",
@@ -59,6 +60,7 @@ def test_functions_run_in_the_vpc_and_log_in_with_tokens(account: Account) -> No
     assert target.buckets == ("landing-1", "errored-1", "backup-1")
     assert target.functions["LOG_LEVEL"] == "WARNING"
     assert target.functions["CONTINUE_FROM_BYTES"] == "1"
+    assert target.notices == OUTPUTS["NoticesTopicArn"]
     assert target.secrets == {}
     assert target.aws == {"AWS_DEFAULT_REGION": "eu-central-1"}
     settings = Settings.from_env(target.functions)
@@ -67,6 +69,11 @@ def test_functions_run_in_the_vpc_and_log_in_with_tokens(account: Account) -> No
     login = database_login(settings, lambda name: name, lambda *about: asked.append(str(about)) or "token")  # type: ignore[func-returns-value]
     assert login() == "postgresql+pg8000://hireflow_app:token@proxy.example:5432/hireflow"
     assert asked == ["('proxy.example', 5432, 'hireflow_app')"]
+
+
+def test_a_plan_can_be_made_with_the_stacks_of_the_release_before_notices(account: Account) -> None:
+    before = {name: value for name, value in OUTPUTS.items() if name != "NoticesTopicArn"}
+    assert targeted(account, before).functions["NOTICE_TOPIC"] == ""
 
 
 def test_the_migration_logs_in_as_the_owner_and_reads_the_password_of_the_functions(account: Account) -> None:
@@ -83,7 +90,7 @@ def test_your_own_postgres_replaces_the_network_and_the_database(account: Accoun
     ca.touch()
     url = "postgresql+pg8000://boss:s3cret@db.example:5432/hireflow"
     own = Account("prod", ROOT, account.state, account.stacks, print, {"DATABASE_URL": url, "DATABASE_CA": str(ca)})
-    target = targeted(own, {name: OUTPUTS[name] for name in list(OUTPUTS)[:4]})
+    target = targeted(own, {name: OUTPUTS[name] for name in list(OUTPUTS)[:5]})
     assert target.vpc is None
     assert target.ca == ca
     assert target.functions["DATABASE_SECRET"] == "hireflow-prod-database"

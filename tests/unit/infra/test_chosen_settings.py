@@ -122,6 +122,19 @@ def test_the_profile_and_the_snapshot_are_kept() -> None:
     assert choose("prod", {"PROFILE": "tiny"}, wanted).text("PROFILE") == "tiny"
 
 
+def test_the_receivers_of_notices_are_subscriptions_by_protocol() -> None:
+    given = {"NOTICE_EMAIL": "hr@example.com", "NOTICE_WEBHOOK": "https://example.com/hook"}
+    expected = {"email": "hr@example.com", "https": "https://example.com/hook"}
+    assert choose("prod", given, {}).subscriptions() == choose(LOCAL, given, {}).subscriptions() == expected
+    assert choose(LOCAL, {}, {}).subscriptions() == {}
+    plain = {"NOTICE_WEBHOOK": "http://127.0.0.1:8000/hook"}
+    assert choose(LOCAL, plain, {}).subscriptions() == {"http": "http://127.0.0.1:8000/hook"}
+    with pytest.raises(CloudError, match="NOTICE_WEBHOOK must begin with https://"):
+        choose("prod", plain, {})
+    with pytest.raises(CloudError, match="NOTICE_EMAIL=nobody is not an email address"):
+        choose("prod", {"NOTICE_EMAIL": "nobody"}, {})
+
+
 def test_variables_of_other_stages_are_ignored() -> None:
     """For example, after `. .local/env` the environment of a user has variables that this stage computes itself."""
     env = {**OWN, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "LANDING_BUCKET": "landing", "API_URL": "http://x"}
