@@ -10,7 +10,7 @@ cloud  := $(python) -m infra.local
 hireflow := API_URL= ./hireflow
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint ruff bench bench-full
+.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke deploy plan destroy unlock test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint ruff bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -75,6 +75,9 @@ plan: venv-deploy ## show what `make deploy` would change
 
 destroy: venv-deploy ## delete a stage from AWS except its data: STAGE=prod YES=prod
 	@$(python) -m infra.deploy destroy
+
+unlock: venv-deploy ## delete the lock of a deployer that was killed: STAGE=prod YES=prod
+	@$(python) -m infra.deploy unlock
 
 test: venv-develop ## run all tests, in WORKERS=3 processes
 	@$(python) -m pytest -n $(or $(WORKERS),3) --durations=10

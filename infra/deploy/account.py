@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -13,7 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
-from infra.deploy import driver, memory, package, plan, project, record, removal, tables
+from infra.deploy import deployer_lock, driver, memory, package, plan, project, record, removal, tables
+from infra.deploy.deployer_lock import Deployer, DeployerLock
 from infra.deploy.driver import Report, Steps
 from infra.deploy.logins import Logins
 from infra.deploy.smoke import smoke
@@ -64,7 +66,7 @@ class Account:
         """Create or update everything, and return the API's address. Continue a deployment that was interrupted."""
         tables.check()  # both checks come before any request to AWS
         check(self.stage, self.env, self.reset)
-        with self.state.turn(), _aws_errors():
+        with self.state.turn(), _aws_errors(), self._lock("deploy") as lock:
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
             outputs: Outputs = {}
@@ -73,6 +75,7 @@ class Account:
                 outputs |= self.stacks.apply(
                     self._client("cloudformation"), self.stage, part, self._given(part, outputs, chosen)
                 )
+                lock.take(outputs.get("BackupBucket"))
             target = self.target(outputs, chosen)
             driver.deploy(target, self.report, self._steps(chosen))
             self.state.write_env(self._env(target))
@@ -94,19 +97,26 @@ class Account:
                     str(c) for c in self.stacks.plan(self._client("cloudformation"), self.stage, part, known)
                 ]
                 outputs |= self._outputs(part)
+            notes = tuple(self._other_deployer(outputs))
             try:
                 target = self.target(outputs, chosen)
             except KeyError:
-                return plan.Plan(changes, tuple(waiting))
+                return plan.Plan(changes, tuple(waiting), notes=notes)
             record.fetch(target)
             release = project.release(target), record.release(target)
-            return plan.Plan(changes, tuple(waiting), release, plan.functions(target))
+            return plan.Plan(changes, tuple(waiting), release, plan.functions(target), notes)
+
+    def _other_deployer(self, outputs: Outputs) -> Iterator[str]:
+        bucket = outputs.get("BackupBucket")
+        found = deployer_lock.read(self._client("s3"), bucket) if bucket else None
+        if found:
+            yield deployer_lock.refusal(self.stage, found[0], datetime.now(UTC))
 
     def destroy(self) -> None:
         """Delete everything except data. Raises CloudError unless YES in the environment names the stage."""
         if self.env.get("YES") != self.stage:
             raise CloudError(f"this deletes stage {self.stage}: add YES={self.stage} to confirm it")
-        with self.state.turn(), _aws_errors():
+        with self.state.turn(), _aws_errors(), self._lock("destroy"):
             chosen, outputs = self.settings(), Outputs()
             for part in self.stacks.PARTS:
                 outputs |= self._outputs(part)
@@ -131,6 +141,25 @@ class Account:
         self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all their objects")
         if not chosen.given("DATABASE_URL"):
             self.report("kept: a final snapshot of the database, and the functions' logs until they expire")
+
+    def unlock(self) -> str:
+        """Delete the lock of a deployer that was killed. Return what was done.
+
+        Raises CloudError unless YES in the environment names the stage.
+        """
+        if self.env.get("YES") != self.stage:
+            raise CloudError(
+                f"this lets another command change stage {self.stage}, even if a deployment still runs: add"
+                f" YES={self.stage} to confirm it"
+            )
+        with _aws_errors():
+            bucket = self._outputs("storage").get("BackupBucket")
+            return deployer_lock.unlock(self._client("s3"), bucket) if bucket else "nobody held the lock"
+
+    def _lock(self, command: str) -> AbstractContextManager[DeployerLock]:
+        ours = Deployer.here(self._caller()["Arn"], self.state, command)
+        lock = DeployerLock(self._client("s3"), self.stage, ours)
+        return deployer_lock.held(lock, self._outputs("storage").get("BackupBucket"))
 
     # --- settings
 
@@ -252,7 +281,10 @@ class Account:
         return Target(self.stage, self.source, self._work, {}, self._aws).client(service)
 
     def _account_id(self) -> str:
-        return f"account {self._client('sts').get_caller_identity()['Account']}"
+        return f"account {self._caller()['Account']}"
+
+    def _caller(self) -> dict[str, str]:
+        return dict(self._client("sts").get_caller_identity())
 
     def _outputs(self, part: str) -> Outputs:
         try:

@@ -31,13 +31,14 @@ class Plan:
 
     `stacks` holds the changes of each stack. `waiting` are stacks whose parameters are outputs of stacks that do not
     exist yet. `release` is a pair: the present release and the deployed one. `functions` is None if the functions need
-    outputs of stacks that do not exist yet.
+    outputs of stacks that do not exist yet. `notes` are sentences about what a deployment would meet.
     """
 
     stacks: Mapping[str, Sequence[str]]
     waiting: tuple[str, ...] = ()
     release: tuple[str, str | None] | None = None
     functions: Functions | None = None
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         for part, changes in self.stacks.items():
@@ -50,6 +51,7 @@ class Plan:
             yield "functions: not known until the stacks exist"
         else:
             yield from self._of_functions(self.functions)
+        yield from (f"note: {note}" for note in self.notes)
 
     def _of_functions(self, functions: Functions) -> Iterator[str]:
         if self.release:

@@ -164,6 +164,25 @@ def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Pat
     assert len(removal.apis(commands(account).deployed())) == 1
 
 
+def test_while_one_machine_deploys_another_one_is_refused(account: Account, tmp_path: Path) -> None:
+    other = replace(account, state=State(tmp_path), env={**account.env, "YES": STAGE})
+    locked_by_us = r"hireflow-prod is locked: arn:aws:iam::\d+:\S+ \(.+@.+\) has been running make deploy for"
+    refused: list[str] = []
+
+    def meanwhile(_: str) -> None:
+        if not refused:
+            for command in (other.deploy, other.destroy):
+                with pytest.raises(CloudError, match=locked_by_us) as raised:
+                    command()
+                refused.append(str(raised.value))
+            assert any(re.match(f"note: {locked_by_us}", line) for line in other.plan().lines())
+
+    replace(account, report=meanwhile).deploy()
+    assert len(refused) == 2
+    assert not any(line.startswith("note: ") for line in other.plan().lines())
+    assert other.unlock() == "nobody held the lock"
+
+
 def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account, tmp_path: Path) -> None:
     """The environment of this machine has no settings. The command still finds the address of the existing database,
     whose password is only in Secrets Manager."""
