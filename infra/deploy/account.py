@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
 from infra.deploy import deployer_lock, driver, memory, package, plan, project, record, removal, tables
+from infra.deploy.concurrency import with_reservations
 from infra.deploy.deployer_lock import Deployer, DeployerLock
 from infra.deploy.driver import Report, Steps
 from infra.deploy.logins import Logins
@@ -76,7 +77,9 @@ class Account:
                     self._client("cloudformation"), self.stage, part, self._given(part, outputs, chosen)
                 )
                 lock.take(outputs.get("BackupBucket"))
-            target = self.target(outputs, chosen)
+            target, notes = self._reserving(outputs, chosen)
+            for note in notes:
+                self.report(note)
             driver.deploy(target, self.report, self._steps(chosen))
             self.state.write_env(self._env(target))
         return driver.api_url(target)
@@ -99,12 +102,12 @@ class Account:
                 outputs |= self._outputs(part)
             notes = tuple(self._other_deployer(outputs))
             try:
-                target = self.target(outputs, chosen)
+                target, more = self._reserving(outputs, chosen)
             except KeyError:
                 return plan.Plan(changes, tuple(waiting), notes=notes)
             record.fetch(target)
             release = project.release(target), record.release(target)
-            return plan.Plan(changes, tuple(waiting), release, plan.functions(target), notes)
+            return plan.Plan(changes, tuple(waiting), release, plan.functions(target), notes + more)
 
     def _other_deployer(self, outputs: Outputs) -> Iterator[str]:
         bucket = outputs.get("BackupBucket")
@@ -236,6 +239,10 @@ class Account:
         return Target(
             self.stage, self.source, self._work, functions, self._aws, login.migration, login.secrets, vpc, ca
         )
+
+    def _reserving(self, outputs: Outputs, chosen: Chosen) -> tuple[Target, tuple[str, ...]]:
+        """Return the target with reserved concurrency, and notes. Raises KeyError if outputs are missing."""
+        return with_reservations(self.target(outputs, chosen), chosen.read("DATABASE_CONNECTIONS"))
 
     def _logins(self, outputs: Outputs, chosen: Chosen) -> Logins:
         if chosen.given("DATABASE_URL"):

@@ -28,7 +28,7 @@ Failure = BotoCoreError | ClientError
 Steps = tuple[tuple[str, Callable[[Target], None]], ...]
 _LOG_DAYS = 14
 _PROPAGATION = 90  # seconds after which all parts of AWS surely know a new role
-_ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
+ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
 DEAD_LETTERS = {
     "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest that SQS allows
     "VisibilityTimeout": "360",  # longer than a redrive may run
@@ -211,7 +211,7 @@ def configure_retries(target: Target) -> None:
             functions.put_function_event_invoke_config(
                 FunctionName=target.function("ingest"),
                 DestinationConfig={"OnFailure": {"Destination": queue}},
-                **_ASYNC_RETRIES,
+                **ASYNC_RETRIES,
             )
             return
         except functions.exceptions.InvalidParameterValueException:

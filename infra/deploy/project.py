@@ -38,7 +38,7 @@ def release(target: Target) -> str:
         digest.update(target.ca.read_bytes())
     vpc = asdict(target.vpc) if target.vpc else None
     settings = [vpc, dict(target.functions), dict(target.migration), dict(target.secrets), sys.version_info[:2]]
-    settings.append(asdict(_platform(target)))
+    settings += [asdict(_platform(target)), dict(target.reserved)]
     digest.update(json.dumps([*settings, version("chalice")], sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
@@ -94,6 +94,8 @@ def configuration(target: Target) -> dict[str, Any]:
         stage["subnet_ids"], stage["security_group_ids"] = map(list, (target.vpc.subnets, target.vpc.security_groups))
     functions = stage.setdefault("lambda_functions", {})
     functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
+    for name, number in target.reserved.items():
+        functions.setdefault(name, {})["reserved_concurrency"] = number
     return config
 
 

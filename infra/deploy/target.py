@@ -36,7 +36,8 @@ class Target:
     `source` holds app.py. `work` is a folder for this stage, kept from one deployment to the next. `functions` are the
     environment variables of all functions, and `migration` replaces some of them in the migration. `secrets` are the
     values that Secrets Manager has to hold. `aws` are the AWS_* variables of the account: only the region if boto3
-    finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE.
+    finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE. `reserved` is the
+    concurrency of Lambda that is reserved for functions, by their names in app.py.
     """
 
     stage: str
@@ -48,6 +49,7 @@ class Target:
     secrets: Mapping[str, str] = field(repr=False, default_factory=dict)
     vpc: Vpc | None = None
     ca: Path | None = None
+    reserved: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def landing(self) -> str:
