@@ -201,6 +201,18 @@ def migrate(target: Target) -> None:
 
 
 def configure_retries(target: Target) -> None:
+    """Set how often Lambda retries `ingest`, where it sends events that it gives up, and that it may invoke itself."""
+    _set_retries(target)
+    # Lambda's detection of loops would stop a load after some 16 handovers. chalicelib.ingest.handover has a limit.
+    client = target.client("lambda")
+    try:
+        client.put_function_recursion_config(FunctionName=target.function("ingest"), RecursiveLoop="Allow")
+    except ClientError:
+        if "AWS_ENDPOINT_URL" not in target.aws:  # some emulators do not know this request
+            raise
+
+
+def _set_retries(target: Target) -> None:
     # Chalice has no setting for retries. The values are AWS's defaults; they are set here because loads rely on them.
     sqs = target.client("sqs")
     url = sqs.get_queue_url(QueueName=target.dead_letters)["QueueUrl"]
