@@ -4,7 +4,6 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -14,7 +13,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
-from infra.deploy import deployer_lock, driver, memory, package, plan, project, record, removal, tables
+from infra.deploy import (
+    deployer_lock,
+    driver,
+    memory,
+    package,
+    plan,
+    project,
+    record,
+    removal,
+    tables,
+    throttle,
+    tracing,
+)
 from infra.deploy.concurrency import with_reservations
 from infra.deploy.deployer_lock import Deployer, DeployerLock
 from infra.deploy.driver import Report, Steps
@@ -100,7 +111,7 @@ class Account:
                     str(c) for c in self.stacks.plan(self._client("cloudformation"), self.stage, part, known)
                 ]
                 outputs |= self._outputs(part)
-            notes = tuple(self._other_deployer(outputs))
+            notes = deployer_lock.notes(self._client("s3"), outputs.get("BackupBucket"), self.stage)
             try:
                 target, more = self._reserving(outputs, chosen)
             except KeyError:
@@ -108,12 +119,6 @@ class Account:
             record.fetch(target)
             release = project.release(target), record.release(target)
             return plan.Plan(changes, tuple(waiting), release, plan.functions(target), notes + more)
-
-    def _other_deployer(self, outputs: Outputs) -> Iterator[str]:
-        bucket = outputs.get("BackupBucket")
-        found = deployer_lock.read(self._client("s3"), bucket) if bucket else None
-        if found:
-            yield deployer_lock.refusal(self.stage, found[0], datetime.now(UTC))
 
     def destroy(self) -> None:
         """Delete everything except data. Raises CloudError unless YES in the environment names the stage."""
@@ -150,14 +155,9 @@ class Account:
 
         Raises CloudError unless YES in the environment names the stage.
         """
-        if self.env.get("YES") != self.stage:
-            raise CloudError(
-                f"this lets another command change stage {self.stage}, even if a deployment still runs: add"
-                f" YES={self.stage} to confirm it"
-            )
         with _aws_errors():
-            bucket = self._outputs("storage").get("BackupBucket")
-            return deployer_lock.unlock(self._client("s3"), bucket) if bucket else "nobody held the lock"
+            deployer_lock.check_confirmed(self.stage, self.env)
+            return deployer_lock.unlock(self._client("s3"), self._outputs("storage").get("BackupBucket"))
 
     def _lock(self, command: str) -> AbstractContextManager[DeployerLock]:
         ours = Deployer.here(self._caller()["Arn"], self.state, command)
@@ -199,6 +199,8 @@ class Account:
             ("record of the last deployment", record.fetch),
             ("project", project.assemble),
             ("chalice deploy", _deploy_code),
+            ("limit of requests", lambda target: throttle.limit(target, chosen.read("API_RATE_LIMIT"))),
+            ("tracing", tracing.switch),
             ("uploads from pages", driver.admit_pages),
             ("migrations", _migrate),
             ("retries", driver.configure_retries),
@@ -242,7 +244,8 @@ class Account:
 
     def _reserving(self, outputs: Outputs, chosen: Chosen) -> tuple[Target, tuple[str, ...]]:
         """Return the target with reserved concurrency, and notes. Raises KeyError if outputs are missing."""
-        return with_reservations(self.target(outputs, chosen), chosen.read("DATABASE_CONNECTIONS"))
+        target = replace(self.target(outputs, chosen), tracing=chosen.read("TRACING"))
+        return with_reservations(target, chosen.read("DATABASE_CONNECTIONS"))
 
     def _logins(self, outputs: Outputs, chosen: Chosen) -> Logins:
         if chosen.given("DATABASE_URL"):

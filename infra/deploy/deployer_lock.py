@@ -8,7 +8,7 @@ its lock stays: the same checkout takes it over, and `make unlock` deletes it fo
 import getpass
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -134,9 +134,24 @@ def read(s3: Any, bucket: str) -> tuple[Deployer, str] | None:
         raise CloudError(f"s3://{bucket}/{KEY} is not a lock of a deployer: delete this object") from error
 
 
-def unlock(s3: Any, bucket: str) -> str:
+def notes(s3: Any, bucket: str | None, stage: str) -> tuple[str, ...]:
+    """Return a note for the plan if somebody holds the lock."""
+    found = read(s3, bucket) if bucket else None
+    return (refusal(stage, found[0], datetime.now(UTC)),) if found else ()
+
+
+def check_confirmed(stage: str, env: Mapping[str, str]) -> None:
+    """Raise CloudError unless YES in the environment names the stage."""
+    if env.get("YES") != stage:
+        raise CloudError(
+            f"this lets another command change stage {stage}, even if a deployment still runs: add YES={stage} to"
+            " confirm it"
+        )
+
+
+def unlock(s3: Any, bucket: str | None) -> str:
     """Delete the lock, whoever holds it. Return what was done."""
-    found = read(s3, bucket)
+    found = read(s3, bucket) if bucket else None
     if found is None:
         return "nobody held the lock"
     s3.delete_object(Bucket=bucket, Key=KEY)

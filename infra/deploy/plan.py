@@ -8,6 +8,7 @@ from typing import Any
 from infra.deploy import project, record
 from infra.deploy.policies import deployed_name
 from infra.deploy.target import Target
+from infra.deploy.tracing import ACTIVE, PASS_THROUGH
 
 Settings = dict[str, Any]  # of one function: memory (MB), timeout (s), runtime, …, and its environment variables
 _DEFAULT_MEMORY, _DEFAULT_TIMEOUT, _DEFAULT_ARCHITECTURE = 128, 60, "x86_64"  # the defaults of Chalice
@@ -115,6 +116,7 @@ def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Set
             "architecture": configured("lambda_architecture", _DEFAULT_ARCHITECTURE),
             "reserved concurrency": configured("reserved_concurrency", None),
             "subnets": sorted(configured("subnet_ids", [])),
+            "tracing": ACTIVE if configured("xray", False) else PASS_THROUGH,
             _VARIABLES: variables,
         }
     return wanted
@@ -133,6 +135,7 @@ def _found(client: Any, name: str) -> Settings | None:
         "architecture": found.get("Architectures", [_DEFAULT_ARCHITECTURE])[0],
         "reserved concurrency": reserved,
         "subnets": sorted(found.get("VpcConfig", {}).get("SubnetIds", [])),
+        "tracing": found.get("TracingConfig", {}).get("Mode", PASS_THROUGH),
         _VARIABLES: found.get("Environment", {}).get("Variables", {}),
     }
 

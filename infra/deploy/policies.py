@@ -2,7 +2,8 @@
 
 The files are IAM policies with variables. `${APP}` is the beginning of all names of a stage's functions and secrets,
 and `${FUNCTION}` is the name of the function. The variables for buckets and queues are those of the functions'
-environment. Each policy also gets the statements of policy-every-function.json, and in a VPC those of policy-vpc.json.
+environment. Each policy also gets the statements of policy-every-function.json, in a VPC those of policy-vpc.json, and
+with tracing those of policy-tracing.json.
 """
 
 import json
@@ -18,6 +19,7 @@ _API = "api_handler"  # Chalice's name of the API function, which it deploys wit
 _MIGRATION = "migrate"
 _COMMON = "every-function"
 _IN_VPC = "vpc"
+_TRACING = "tracing"
 
 
 def deployed_name(stage: str, function: str) -> str:
@@ -26,7 +28,13 @@ def deployed_name(stage: str, function: str) -> str:
 
 
 def policies(
-    folder: Path, stage: str, functions: Iterable[str], names: Mapping[str, str], vpc: Vpc | None = None
+    folder: Path,
+    stage: str,
+    functions: Iterable[str],
+    names: Mapping[str, str],
+    vpc: Vpc | None = None,
+    *,
+    tracing: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Return the policy of each function from the files in `folder`.
 
@@ -38,7 +46,8 @@ def policies(
         if vpc:
             user = vpc.owner if function == _MIGRATION else vpc.user
             ours |= {"DATABASE_PROXY": vpc.proxy, "DATABASE_USER": user}
-        filled[function] = _policy(folder, [_COMMON, *([_IN_VPC] if vpc else ()), function], {**names, **ours})
+        shared = [_COMMON, *([_IN_VPC] if vpc else ()), *([_TRACING] if tracing else ())]
+        filled[function] = _policy(folder, [*shared, function], {**names, **ours})
     return filled
 
 

@@ -38,7 +38,7 @@ def release(target: Target) -> str:
         digest.update(target.ca.read_bytes())
     vpc = asdict(target.vpc) if target.vpc else None
     settings = [vpc, dict(target.functions), dict(target.migration), dict(target.secrets), sys.version_info[:2]]
-    settings += [asdict(_platform(target)), dict(target.reserved)]
+    settings += [asdict(_platform(target)), dict(target.reserved), {"tracing": target.tracing}]
     digest.update(json.dumps([*settings, version("chalice")], sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
@@ -69,7 +69,12 @@ def assemble(target: Target) -> None:
     for old in config_folder.glob("policy-*.json"):
         old.unlink()
     filled = policies(
-        target.source / ".chalice", target.stage, config["lambda_functions"], target.functions, target.vpc
+        target.source / ".chalice",
+        target.stage,
+        config["lambda_functions"],
+        target.functions,
+        target.vpc,
+        tracing=target.tracing,
     )
     for function, policy in filled.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
@@ -94,6 +99,8 @@ def configuration(target: Target) -> dict[str, Any]:
         stage["subnet_ids"], stage["security_group_ids"] = map(list, (target.vpc.subnets, target.vpc.security_groups))
     functions = stage.setdefault("lambda_functions", {})
     functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
+    if target.tracing:
+        stage["xray"] = True
     for name, number in target.reserved.items():
         functions.setdefault(name, {})["reserved_concurrency"] = number
     return config

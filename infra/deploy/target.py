@@ -37,7 +37,8 @@ class Target:
     environment variables of all functions, and `migration` replaces some of them in the migration. `secrets` are the
     values that Secrets Manager has to hold. `aws` are the AWS_* variables of the account: only the region if boto3
     finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE. `reserved` is the
-    concurrency of Lambda that is reserved for functions, by their names in app.py.
+    concurrency of Lambda that is reserved for functions, by their names in app.py. `tracing` says whether X-Ray traces
+    requests.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class Target:
     vpc: Vpc | None = None
     ca: Path | None = None
     reserved: Mapping[str, int] = field(default_factory=dict)
+    tracing: bool = False
 
     @property
     def landing(self) -> str:

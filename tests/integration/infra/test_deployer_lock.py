@@ -133,6 +133,13 @@ def test_a_broken_lock_is_not_released_by_its_earlier_holder(bucket: S3) -> None
     assert deployer_lock.unlock(bucket.client, BACKUP) == "nobody held the lock"
 
 
+def test_a_lock_is_broken_only_after_a_confirmation() -> None:
+    deployer_lock.check_confirmed("prod", {"YES": "prod"})
+    for wrong in ({}, {"YES": "1"}, {"YES": "other"}):
+        with pytest.raises(CloudError, match="add YES=prod to confirm it"):
+            deployer_lock.check_confirmed("prod", wrong)
+
+
 def test_a_lock_that_cannot_be_read_is_reported(bucket: S3) -> None:
     bucket.client.put_object(Bucket=BACKUP, Key=KEY, Body=b"{}")
     with pytest.raises(CloudError, match=f"s3://{BACKUP}/{KEY} is not a lock of a deployer: delete this object"):

@@ -48,7 +48,7 @@ def test_every_function_has_its_own_policy() -> None:
     for function, settings in CONFIG["lambda_functions"].items():
         assert settings["iam_policy_file"] == f"policy-{function}.json"
     assert {path.name for path in FOLDER.glob("policy-*.json")} == {
-        f"policy-{name}.json" for name in [*FUNCTIONS, "every-function", "vpc"]
+        f"policy-{name}.json" for name in [*FUNCTIONS, "every-function", "tracing", "vpc"]
     }
     assert set(STAGES) <= set(CONFIG["stages"])
     assert CONFIG["autogen_policy"] is False
