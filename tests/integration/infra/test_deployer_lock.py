@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -20,8 +22,11 @@ from hypothesis import strategies as st
 from infra.deploy import deployer_lock
 from infra.deploy.deployer_lock import KEY, Deployer, DeployerLock
 from infra.errors import CloudError
+from infra.local import ports
+from infra.local.aws import EmbeddedAws
 from infra.local.state import State
 from infra.venv import ROOT
+from tests.integration.embedded import clients
 from tests.integration.s3_fixtures import BACKUP, S3
 
 ANN = Deployer("arn:aws:iam::123456789012:user/ann", "ann@laptop", "1", "deploy", "2026-01-02T03:04:05+00:00")
@@ -227,3 +232,32 @@ def test_a_cancelled_pipeline_ends_the_command_as_ctrl_c_does(tmp_path: Path) ->
                 process.send_signal(signal.SIGTERM)
                 _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "interrupted: run the same command again to continue\n")
+
+
+def test_of_many_deployers_that_start_at_once_one_gets_the_lock(tmp_path: Path) -> None:
+    """The embedded cloud carries out the conditional writes of deployers in threads of their own."""
+    server, port = EmbeddedAws(tmp_path / "aws"), ports.free_port()
+    server.start(port)
+    try:
+        client = clients(port, server.credentials)
+        client("s3").create_bucket(Bucket=BACKUP)
+        deployers = [replace(ANN, checkout=str(number)) for number in range(8)]
+        locks = [DeployerLock(client("s3"), "prod", each) for each in deployers]
+        for _ in range(5):
+            together = Barrier(len(locks))
+
+            def take(lock: DeployerLock, together: Barrier = together) -> bool:
+                together.wait()
+                return not refused(lambda: lock.take(BACKUP))
+
+            with ThreadPoolExecutor(len(locks)) as pool:
+                won = list(pool.map(take, locks))
+            assert won.count(True) == 1
+            found = deployer_lock.read(client("s3"), BACKUP)
+            assert found is not None
+            assert found[0] == deployers[won.index(True)]
+            for each in locks:
+                each.release()
+            assert deployer_lock.read(client("s3"), BACKUP) is None
+    finally:
+        server.stop()
