@@ -10,7 +10,7 @@ cloud  := $(python) -m infra.local
 hireflow := API_URL= ./hireflow
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke deploy plan destroy test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint ruff bench bench-full
+.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke deploy plan destroy unlock test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint zizmor ruff bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -22,7 +22,7 @@ venv-run:
 	@sh infra/install.sh local postgres ministack
 
 venv-deploy:
-	@sh infra/install.sh aws
+	@sh infra/install.sh deploy
 
 venv-develop:
 	@sh infra/install.sh develop postgres ministack
@@ -76,6 +76,9 @@ plan: venv-deploy ## show what `make deploy` would change
 destroy: venv-deploy ## delete a stage from AWS except its data: STAGE=prod YES=prod
 	@$(python) -m infra.deploy destroy
 
+unlock: venv-deploy ## delete the lock of a deployer that was killed: STAGE=prod YES=prod
+	@$(python) -m infra.deploy unlock
+
 test: venv-develop ## run all tests, in WORKERS=3 processes
 	@$(python) -m pytest -n $(or $(WORKERS),3) --durations=10
 
@@ -103,8 +106,8 @@ fuzz-api: venv-develop ## send thousands of requests generated from the OpenAPI 
 lock: venv ## compile requirements.txt and requirements/*.in to lock files with versions and hashes
 	@$(python) -m infra.install.lock
 
-check: venv-develop ## run all static checks: ruff, mypy, bandit, cfn-lint and pip-audit
-	@$(MAKE) --no-print-directory --keep-going -j 2 mypy audit bandit cfn-lint ruff
+check: venv-develop ## run all static checks: ruff, mypy, bandit, cfn-lint, zizmor and pip-audit
+	@$(MAKE) --no-print-directory --keep-going -j 2 mypy audit bandit cfn-lint zizmor ruff
 
 mypy:
 	@$(python) -m mypy
@@ -119,6 +122,9 @@ bandit:
 cfn-lint:
 	@$(python) -m infra.aws .local-templates
 	@.venv/bin/cfn-lint --non-zero-exit-code informational --include-checks I --regions us-east-1 eu-central-1 --template .local-templates/*.yaml
+
+zizmor:
+	@.venv/bin/zizmor --quiet --offline --no-progress .github/workflows
 
 ruff:
 	@$(python) -m ruff check

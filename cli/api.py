@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -38,8 +38,9 @@ class Api:
         absent: str = "",
         outdated: str = "",
         tries: int = _TRIES,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.url, self._tries = url, tries
+        self.url, self._tries, self._sleep = url, tries, sleep
         self._absent = absent
         self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
         if absent:  # only a stage on this machine has it, and `make status` works only there
@@ -78,7 +79,7 @@ class Api:
                 return response
             if response.status not in _AGAIN or left == 1:
                 break
-            time.sleep(_pause(response))
+            self._sleep(_pause(response, self._tries - left))
         raise _refused(response, self._remedies)
 
     def _send_once(
@@ -119,9 +120,11 @@ class Presigned:
             raise _refused_by_s3(f"{form.name} was refused", response)
 
 
-def _pause(response: Response) -> float:
+def _pause(response: Response, tried: int) -> float:
+    """Return the seconds until the next try: those of Retry-After, or else twice as many after each try. API Gateway
+    sends no Retry-After."""
     try:
-        return min(max(float(response.headers.get("Retry-After", 1)), 0.0), _LONGEST)
+        return min(max(float(response.headers.get("Retry-After", 2**tried)), 0.0), _LONGEST)
     except ValueError:  # Retry-After may also be a date
         return _LONGEST
 

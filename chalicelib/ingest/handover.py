@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from chalicelib.core import deadline
+from chalicelib.core.errors import LoadError
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.durable_tables import Progress
 from chalicelib.ingest.stager import LINES_PER_COPY
 from chalicelib.loads import claims
 
+# Each handover follows an invocation of up to 15 minutes, so a load may work for a day. In this time it can read
+# billions of rows, more than a dataset can hold. Without this limit, a load without progress would invoke itself for
+# ever, because the deployment switches off Lambda's own limit, which stops a chain after some 16 invocations.
+MOST_HANDOVERS = 96
 MARGIN = 45.0  # seconds; an invocation hands over this long before its time ends
 _log = logging.getLogger("hireflow.ingest")
 
@@ -52,7 +57,14 @@ class HandoverPolicy:
     def hand_over(self, attempt: Attempt, progress: Progress) -> None:
         """Start another invocation, and only then end the claim of this one. If this invocation crashes between these
         two steps, Lambda delivers its event again. In the opposite order, a crash between the steps would leave a load
-        that no invocation continues."""
+        that no invocation continues.
+
+        Raises LoadError if the load has been handed over too often.
+        """
+        if attempt.claim.handovers >= MOST_HANDOVERS:
+            raise LoadError(
+                f"the load did not end in {MOST_HANDOVERS + 1} invocations: split the file, and send its parts"
+            )
         assert self.invoke_again is not None
         self.invoke_again()
         claims.hand_over(attempt.session, attempt.claim)

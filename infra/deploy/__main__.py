@@ -1,4 +1,4 @@
-"""python -m infra.deploy COMMAND --stage STAGE: the commands behind `make deploy`, `plan` and `destroy`."""
+"""python -m infra.deploy COMMAND --stage STAGE: the commands behind `make deploy`, `plan`, `destroy` and `unlock`."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """Does the work of `make deploy`, `plan` and `destroy` for a stage in an AWS account, from stacks to a smoke test."""
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from infra.aws import authorities
 from infra.aws.cloud import Cloud
 from infra.aws.profiles import PART_OF, Kind
 from infra.deploy import (
+    deployer_lock,
     driver,
     layers,
     memory,
@@ -26,7 +27,11 @@ from infra.deploy import (
     removal,
     replacement,
     tables,
+    throttle,
+    tracing,
 )
+from infra.deploy.concurrency import with_reservations
+from infra.deploy.deployer_lock import Deployer, DeployerLock
 from infra.deploy.driver import Report, Steps
 from infra.deploy.layers import Outputs, Stacks
 from infra.deploy.parameters import profile_of
@@ -60,7 +65,7 @@ class Account:
         """Create or update everything, and return the API's address. Continue a deployment that was interrupted."""
         tables.check()  # both checks come before any request to AWS
         check(self.stage, self.env, self.reset)
-        with self.state.turn(), _aws_errors():
+        with self.state.turn(), _aws_errors(), self._lock("deploy") as lock:
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
             present = self._known(self._outputs("storage"))
@@ -68,8 +73,12 @@ class Account:
             if replaced:
                 self._confirm(replaced, chosen)
                 point = self._last_restore_point(present)  # before anything is changed
-            outputs = self._stacks.deploy(chosen, wide=bool(replaced))
-            target = self.target(outputs, chosen)
+            outputs: Outputs = {}
+            for outputs in self._stacks.deploy(chosen, wide=bool(replaced)):
+                lock.take(outputs.get("BackupBucket"))  # a new stage has this bucket only after its first stack
+            target, notes = self._reserving(outputs, chosen)
+            for note in notes:
+                self.report(note)
             if replaced:
                 point = self._last_restore_point(present)  # creating the database has taken minutes
             driver.deploy(target, self.report, self._steps(chosen))
@@ -96,19 +105,26 @@ class Account:
             warnings = tuple(self._stacks.warnings(chosen, replaced))
             costs = tuple(self._stacks.costs(chosen, self._aws["AWS_DEFAULT_REGION"]))
             changes, waiting, outputs = self._stacks.plan(chosen)
+            known = plan.Plan(
+                changes,
+                tuple(waiting),
+                warnings=warnings,
+                costs=costs,
+                notes=deployer_lock.notes(self._client("s3"), outputs.get("BackupBucket"), self.stage),
+            )
             try:
-                target = self.target(outputs, chosen)
+                target, notes = self._reserving(outputs, chosen)
             except KeyError:
-                return plan.Plan(changes, tuple(waiting), warnings=warnings, costs=costs)
+                return known
             record.fetch(target)
             release = project.release(target), record.release(target)
-            return plan.Plan(changes, tuple(waiting), release, plan.functions(target), warnings, costs)
+            return replace(known, release=release, functions=plan.functions(target), notes=known.notes + notes)
 
     def destroy(self) -> None:
         """Delete everything except data. Raises CloudError unless YES in the environment names the stage."""
         if self.env.get("YES") != self.stage:
             raise CloudError(f"this deletes stage {self.stage}: add YES={self.stage} to confirm it")
-        with self.state.turn(), _aws_errors():
+        with self.state.turn(), _aws_errors(), self._lock("destroy"):
             chosen, outputs = self.settings(), Outputs()
             own = profile_of(chosen).database == "own" and not any(map(self._outputs, PART_OF.values()))
             for part in self.stacks.PARTS:
@@ -126,6 +142,20 @@ class Account:
         self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all their objects")
         if not own:
             self.report("kept: a final snapshot of the database, and the functions' logs until they expire")
+
+    def unlock(self) -> str:
+        """Delete the lock of a deployer that was killed. Return what was done.
+
+        Raises CloudError unless YES in the environment names the stage.
+        """
+        with _aws_errors():
+            deployer_lock.check_confirmed(self.stage, self.env)
+            return deployer_lock.unlock(self._client("s3"), self._outputs("storage").get("BackupBucket"))
+
+    def _lock(self, command: str) -> AbstractContextManager[DeployerLock]:
+        ours = Deployer.here(self._caller()["Arn"], self.state, command)
+        lock = DeployerLock(self._client("s3"), self.stage, ours)
+        return deployer_lock.held(lock, self._outputs("storage").get("BackupBucket"))
 
     # --- settings
 
@@ -162,6 +192,8 @@ class Account:
             ("record of the last deployment", record.fetch),
             ("project", project.assemble),
             ("chalice deploy", _deploy_code),
+            ("limit of requests", lambda target: throttle.limit(target, chosen.read("API_RATE_LIMIT"))),
+            ("tracing", tracing.switch),
             ("uploads from pages", driver.admit_pages),
             ("migrations", _migrate),
             ("retries", driver.configure_retries),
@@ -192,7 +224,11 @@ class Account:
         }
         owner = outputs["OwnerSecretArn"] if direct else ""
         known = (self.stage, self.source, self._work, functions, self._aws, login.migration, login.secrets)
-        return Target(*known, vpc, ca, chosen.subscriptions(), owner)
+        return Target(*known, vpc, ca, chosen.subscriptions(), owner, tracing=chosen.read("TRACING"))
+
+    def _reserving(self, outputs: Outputs, chosen: Chosen) -> tuple[Target, tuple[str, ...]]:
+        """Return the target with reserved concurrency, and notes. Raises KeyError if outputs are missing."""
+        return with_reservations(self.target(outputs, chosen), int(parameters.connections(chosen)))
 
     def _known(self, outputs: Outputs) -> Target:
         """Return a target without database logins. Buckets that are missing in `outputs` get a dummy name."""
@@ -226,7 +262,10 @@ class Account:
         return Cloud(cache(self._client))
 
     def _account_id(self) -> str:
-        return f"account {self._client('sts').get_caller_identity()['Account']}"
+        return f"account {self._caller()['Account']}"
+
+    def _caller(self) -> dict[str, str]:
+        return dict(self._client("sts").get_caller_identity())
 
     def _outputs(self, part: str) -> Outputs:
         return self._stacks.outputs(part)

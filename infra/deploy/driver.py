@@ -30,7 +30,7 @@ Failure = BotoCoreError | ClientError
 Steps = tuple[tuple[str, Callable[[Target], Iterable[str] | None]], ...]
 _LOG_DAYS = 14
 _PROPAGATION = 90  # seconds after which all parts of AWS surely know a new role
-_ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
+ASYNC_RETRIES = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 21_600}
 DEAD_LETTERS = {
     "MessageRetentionPeriod": str(14 * 24 * 3600),  # the longest that SQS allows
     "VisibilityTimeout": "360",  # longer than a redrive may run
@@ -217,6 +217,18 @@ def migrate(target: Target) -> list[str]:
 
 
 def configure_retries(target: Target) -> None:
+    """Set how often Lambda retries `ingest`, where it sends events that it gives up, and that it may invoke itself."""
+    _set_retries(target)
+    # Lambda's detection of loops would stop a load after some 16 handovers. chalicelib.ingest.handover has a limit.
+    client = target.client("lambda")
+    try:
+        client.put_function_recursion_config(FunctionName=target.function("ingest"), RecursiveLoop="Allow")
+    except ClientError:
+        if "AWS_ENDPOINT_URL" not in target.aws:  # some emulators do not know this request
+            raise
+
+
+def _set_retries(target: Target) -> None:
     # Chalice has no setting for retries. The values are AWS's defaults; they are set here because loads rely on them.
     sqs = target.client("sqs")
     url = sqs.get_queue_url(QueueName=target.dead_letters)["QueueUrl"]
@@ -227,7 +239,7 @@ def configure_retries(target: Target) -> None:
             functions.put_function_event_invoke_config(
                 FunctionName=target.function("ingest"),
                 DestinationConfig={"OnFailure": {"Destination": queue}},
-                **_ASYNC_RETRIES,
+                **ASYNC_RETRIES,
             )
             return
         except functions.exceptions.InvalidParameterValueException:

@@ -1,8 +1,10 @@
-"""Parses the arguments of the commands behind `make deploy`, `plan` and `destroy`, and runs these commands."""
+"""Parses the arguments of the commands behind `make deploy`, `plan`, `destroy` and `unlock`, and runs them."""
 
 import argparse
 import os
+import signal
 from collections.abc import Collection
+from types import FrameType
 
 from infra.aws import stacks
 from infra.commandline import report
@@ -16,15 +18,17 @@ from infra.venv import ROOT
 def run(arguments: list[str] | None = None) -> None:
     """Run a command. Raises CloudError."""
     parser = argparse.ArgumentParser(
-        prog="python -m infra.deploy", description="Deploy, plan or destroy a stage in an AWS account."
+        prog="python -m infra.deploy", description="Deploy, plan, destroy or unlock a stage in an AWS account."
     )
-    parser.add_argument("command", choices=("deploy", "plan", "destroy"))
+    parser.add_argument("command", choices=("deploy", "plan", "destroy", "unlock"))
     parser.add_argument("--stage", default=os.environ.get("STAGE") or "")
     parser.add_argument("--reset", default=(), type=str.split, help="settings to set back to their defaults, or ALL")
     args = parser.parse_args(arguments)
     if args.stage in STAGES:
         instead = "clean" if args.command == "destroy" else "up"
         raise CloudError(f"stage {args.stage} is on this machine: use make {instead}")
+    # A pipeline that is cancelled sends SIGTERM, which would skip the end of the command, and so leave its lock behind.
+    signal.signal(signal.SIGTERM, _interrupt)
     _carry_out(args.command, account(args.stage, args.reset))
 
 
@@ -43,8 +47,14 @@ def _carry_out(command: str, account: Account) -> None:
     elif command == "plan":
         for line in account.plan().lines():
             print(line)
+    elif command == "unlock":
+        report(account.unlock())
     else:
         account.destroy()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _others() -> list[str]:

@@ -1,6 +1,6 @@
 """Deploys and destroys the stacks of a stage, one after the other. Each stack needs outputs of the stacks before it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,8 +32,8 @@ def deploy(
     parts: Iterable[str],
     given: Callable[[str, Outputs], Mapping[str, str]],
     report: Report,
-) -> Outputs:
-    """Create or update the stacks of these parts, and return the outputs of all. Raises CloudError.
+) -> Iterator[Outputs]:
+    """Create or update the stacks of these parts. After each stack, yield the outputs of all so far. Raises CloudError.
 
     `given` returns the parameters of a part, and takes the outputs of the parts before it.
     """
@@ -41,7 +41,7 @@ def deploy(
     for part in parts:
         report(f"stack {part}")
         outputs |= stacks.apply(cloud, stage, part, given(part, outputs))
-    return outputs
+        yield outputs
 
 
 def destroy(stacks: Stacks, cloud: Cloud, stage: str, report: Report) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from infra.deploy import project, record
 from infra.deploy.policies import deployed_name
 from infra.deploy.target import Target
+from infra.deploy.tracing import ACTIVE, PASS_THROUGH
 
 Settings = dict[str, Any]  # of one function: memory (MB), timeout (s), runtime, …, and its environment variables
 _DEFAULT_MEMORY, _DEFAULT_TIMEOUT, _DEFAULT_ARCHITECTURE = 128, 60, "x86_64"  # the defaults of Chalice
@@ -31,7 +32,8 @@ class Plan:
 
     `stacks` holds the changes of each stack. `waiting` are stacks whose parameters are outputs of stacks that do not
     exist yet. `release` is a pair: the present release and the deployed one. `functions` is None if the functions need
-    outputs of stacks that do not exist yet. `warnings` say what is lost, and `costs` what a month costs.
+    outputs of stacks that do not exist yet. `warnings` say what is lost, `costs` what a month costs, and `notes` what a
+    deployment would meet.
     """
 
     stacks: Mapping[str, Sequence[str]]
@@ -40,6 +42,7 @@ class Plan:
     functions: Functions | None = None
     warnings: tuple[str, ...] = ()
     costs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         yield from self.warnings
@@ -54,6 +57,7 @@ class Plan:
         else:
             yield from self._of_functions(self.functions)
         yield from self.costs
+        yield from (f"note: {note}" for note in self.notes)
 
     def _of_functions(self, functions: Functions) -> Iterator[str]:
         if self.release:
@@ -117,6 +121,7 @@ def wanted_settings(config: Mapping[str, Any], stage_name: str) -> dict[str, Set
             "architecture": configured("lambda_architecture", _DEFAULT_ARCHITECTURE),
             "reserved concurrency": configured("reserved_concurrency", None),
             "subnets": sorted(configured("subnet_ids", [])),
+            "tracing": ACTIVE if configured("xray", False) else PASS_THROUGH,
             _VARIABLES: variables,
         }
     return wanted
@@ -135,6 +140,7 @@ def _found(client: Any, name: str) -> Settings | None:
         "architecture": found.get("Architectures", [_DEFAULT_ARCHITECTURE])[0],
         "reserved concurrency": reserved,
         "subnets": sorted(found.get("VpcConfig", {}).get("SubnetIds", [])),
+        "tracing": found.get("TracingConfig", {}).get("Mode", PASS_THROUGH),
         _VARIABLES: found.get("Environment", {}).get("Variables", {}),
     }
 

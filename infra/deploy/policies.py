@@ -3,11 +3,13 @@
 The files are IAM policies with variables. `${APP}` is the beginning of all names of a stage's functions and secrets,
 and `${FUNCTION}` is the name of the function. The variables for buckets and queues are those of the functions'
 environment. Each policy also gets the statements of policy-every-function.json, in a VPC those of policy-vpc.json, and
-those of policy-login.json if the function logs in to the database with an IAM token.
+those of policy-login.json if the function logs in to the database with an IAM token. With tracing, it also gets those
+of policy-tracing.json.
 """
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -20,6 +22,18 @@ _MIGRATION = "migrate"
 _COMMON = "every-function"
 _IN_VPC = "vpc"
 _LOGIN = "login"
+_TRACING = "tracing"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the functions run. The functions `outside` run outside of the VPC. ARNs begin with the partition. `tracing`
+    says whether X-Ray traces the functions."""
+
+    vpc: Vpc | None = None
+    outside: Collection[str] = ()
+    partition: str = "aws"
+    tracing: bool = False
 
 
 def deployed_name(stage: str, function: str) -> str:
@@ -32,19 +46,15 @@ def policies(
     stage: str,
     functions: Iterable[str],
     names: Mapping[str, str],
-    vpc: Vpc | None = None,
-    outside: Collection[str] = (),
-    partition: str = "aws",
+    place: Place = Place(),
 ) -> dict[str, dict[str, Any]]:
-    """Return the policy of each function from the files in `folder`. The functions `outside` run outside of the VPC.
-
-    Raises CloudError if a file is missing or invalid.
-    """
+    """Return the policy of each function from the files in `folder`. Raises CloudError if a file is missing or
+    invalid."""
     filled = {}
     for function in functions:
-        ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function), "PARTITION": partition}
-        files = [_COMMON]
-        if vpc and function not in outside:
+        ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function), "PARTITION": place.partition}
+        files, vpc = [_COMMON, *([_TRACING] if place.tracing else ())], place.vpc
+        if vpc and function not in place.outside:
             files.append(_IN_VPC)
             if user := vpc.owner if function == _MIGRATION else vpc.user:
                 files.append(_LOGIN)

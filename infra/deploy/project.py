@@ -17,7 +17,7 @@ from typing import Any
 
 from chalicelib.api.http import vendored
 from infra.deploy import packages
-from infra.deploy.policies import policies
+from infra.deploy.policies import Place, policies
 from infra.deploy.target import CA_FILE, Target
 
 _TREES = ("chalicelib", "vendor")
@@ -38,7 +38,7 @@ def release(target: Target) -> str:
         digest.update(target.ca.read_bytes())
     vpc = asdict(target.vpc) if target.vpc else None
     settings = [vpc, dict(target.functions), dict(target.migration), dict(target.secrets), sys.version_info[:2]]
-    settings.append(asdict(_platform(target)))
+    settings += [asdict(_platform(target)), dict(target.reserved), {"tracing": target.tracing}]
     digest.update(json.dumps([*settings, version("chalice")], sort_keys=True).encode())
     return digest.hexdigest()[:16]
 
@@ -73,9 +73,7 @@ def assemble(target: Target) -> None:
         target.stage,
         config["lambda_functions"],
         target.functions,
-        target.vpc,
-        target.outside,
-        target.partition,
+        Place(target.vpc, target.outside, target.partition, target.tracing),
     )
     for function, policy in filled.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
@@ -103,6 +101,10 @@ def configuration(target: Target) -> dict[str, Any]:
         for name in target.outside:  # Chalice takes these empty lists, and removes a function from its former network
             functions.setdefault(name, {}).update(subnet_ids=[], security_group_ids=[])
     functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
+    if target.tracing:
+        stage["xray"] = True
+    for name, number in target.reserved.items():
+        functions.setdefault(name, {})["reserved_concurrency"] = number
     return config
 
 

@@ -1,6 +1,6 @@
 """Creates, plans and deletes the stacks of a stage as its profile wants them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,16 +48,15 @@ class StageStacks:
             computed = parameters.of_operations(chosen)
         return {**profile.parameters_of(part), **computed, **own.get(part, {})}
 
-    def deploy(self, chosen: Chosen, *, wide: bool = False) -> Outputs:
-        """Create or update all stacks of the profile, and return their outputs. With `wide`, the network also serves
-        the functions that are deployed now."""
-        return self._apply(profile_of(chosen).parts, chosen, {}, wide=wide)
+    def deploy(self, chosen: Chosen, *, wide: bool = False) -> Iterator[Outputs]:
+        """Create or update all stacks of the profile. After each stack, yield the outputs of all so far. With `wide`,
+        the network also serves the functions that are deployed now."""
 
-    def _apply(self, parts: Iterable[str], chosen: Chosen, known: Outputs, *, wide: bool) -> Outputs:
         def given(part: str, outputs: Outputs) -> dict[str, str]:
-            wanted = self.given(part, {**known, **outputs}, chosen)
+            wanted = self.given(part, outputs, chosen)
             return replacement.widest(self.outputs(part), wanted) if wide and part == "network" else wanted
 
+        parts = profile_of(chosen).parts
         return layers.deploy(self.stacks, self.cloud, self.stage, parts, given, self.report)
 
     def plan(self, chosen: Chosen) -> tuple[dict[str, list[str]], list[str], Outputs]:
@@ -91,7 +90,8 @@ class StageStacks:
         for part in unused:
             layers.delete(self.stacks, self.cloud, self.stage, part, self.report)
         if unused and "network" in profile_of(chosen).parts:  # the former functions may have needed more endpoints
-            self._apply(("network",), chosen, outputs, wide=False)
+            self.report("stack network")
+            self.stacks.apply(self.cloud, self.stage, "network", self.given("network", outputs, chosen))
 
     # --- the database that a change of the profile replaces
 

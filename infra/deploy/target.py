@@ -40,7 +40,8 @@ class Target:
     values that Secrets Manager has to hold. `aws` are the AWS_* variables of the account: only the region if boto3
     finds the credentials itself. `ca` is a file that is deployed with the functions as CA_FILE. `subscriptions` are
     the subscriptions of the notices, by protocol. `owner_secret` is the ARN of the secret with the database owner's
-    password, if the deployer passes this password to the migration.
+    password, if the deployer passes this password to the migration. `reserved` is the concurrency of Lambda that is
+    reserved for functions, by their names in app.py. `tracing` says whether X-Ray traces requests.
     """
 
     stage: str
@@ -54,6 +55,8 @@ class Target:
     ca: Path | None = None
     subscriptions: Mapping[str, str] = field(default_factory=dict)
     owner_secret: str = ""
+    reserved: Mapping[str, int] = field(default_factory=dict)
+    tracing: bool = False
 
     @property
     def landing(self) -> str:

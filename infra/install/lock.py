@@ -20,7 +20,7 @@ from infra.install.sets import CUMULATIVE, PIN
 
 REQUIREMENTS = venv.ROOT / "requirements"
 # One environment holds both sets of each pair. So a package that both contain must have the same version in both.
-_AFTER = {"local": "runtime", "aws": "local", "develop": "aws", "postgres": "develop"}
+_AFTER = {"deploy": "runtime", "local": "deploy", "develop": "local", "postgres": "develop"}
 NAMES = (*CUMULATIVE, "postgres", "ministack", "awscli", "build", "uv")
 _STATED = re.compile(r"^# Of the inputs (\w+)$", re.MULTILINE)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from infra.errors import CloudError
 
-CUMULATIVE = ("runtime", "local", "aws", "develop")  # each contains the sets before it
+CUMULATIVE = ("runtime", "deploy", "local", "develop")  # each contains the sets before it
 APART = ("ministack", "awscli")  # each has its own environment
 POSTGRES = "postgres"  # may be installed beside any set of CUMULATIVE
 NAMES = (*CUMULATIVE, POSTGRES, *APART)

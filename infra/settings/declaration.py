@@ -140,6 +140,20 @@ MACHINE = (
         stages=EVERYWHERE,
     ),
     Setting(
+        "API_RATE_LIMIT",
+        setting_kinds.whole(1, 10_000, "requests"),
+        "how many requests a second the API accepts, and twice as many for a moment; requests beyond that get 429",
+        "50",
+        stages=(AWS,),
+    ),
+    Setting(
+        "TRACING",
+        setting_kinds.switch(),
+        "whether AWS X-Ray traces requests to the API and invocations of functions; X-Ray charges for traces",
+        "off",
+        stages=(AWS,),
+    ),
+    Setting(
         "SMOKE",
         setting_kinds.choice("write"),
         "`write`: the smoke test of `make deploy` also loads a file, whose only record is rejected",

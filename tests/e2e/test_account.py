@@ -28,8 +28,14 @@ from infra.local.state import State
 from infra.locks import locked
 from infra.settings.chosen import MASKED, choose
 from infra.venv import ROOT
+from tests.aws_recorder import Call, Recorder, recording
+from tests.deployer_policies import DEPLOY, PLAN, allowed, statements
+from tests.unit.infra.test_deployer_policies import named, permissions
 
 STAGE = "prod"
+UNRECORDED: dict[str, str] = {}
+# Requests that only the tests send.
+OF_TESTS = ("events:ListRules", "iam:ListRoles", "lambda:ListFunctions", "s3:ListBucketVersions")
 _FOLDER = ROOT / ".local-account"  # always the same folder, so that a run can delete what a killed run has left
 _WAIT = 1800  # seconds to wait until another run in the same checkout ends
 
@@ -91,11 +97,20 @@ def services(stage: str | None) -> Iterator[Services]:
 
 
 @pytest.fixture(scope="module")
-def account(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def recorder(services: Services) -> Iterator[tuple[str, Recorder]]:
+    with recording(services.aws["AWS_ENDPOINT_URL"]) as recorded:
+        yield recorded
+
+
+@pytest.fixture(scope="module")
+def account(
+    services: Services, recorder: tuple[str, Recorder], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("account")
-    env = {**services.aws, "DATABASE_URL": services.database_url, "DATABASE_TLS": "disable"}
+    aws = {**services.aws, "AWS_ENDPOINT_URL": recorder[0]}
+    env = {**aws, "DATABASE_URL": services.database_url, "DATABASE_TLS": "disable"}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in services.aws.items():
+        for name, value in aws.items():
             patch.setenv(name, value)
         patch.delenv("HIREFLOW_AUTH", raising=False)
         without_tls: Any = plain(tmp_path_factory.mktemp("templates"))
@@ -139,8 +154,10 @@ def test_a_deployment_resumes_after_an_interruption_at_any_step(account: Account
     assert len(versions) == 1
 
 
-def test_a_plan_after_a_deployment_shows_no_changes(account: Account) -> None:
+def test_a_plan_after_a_deployment_shows_no_changes(account: Account, recorder: tuple[str, Recorder]) -> None:
+    made = len(recorder[1].calls)
     lines = list(account.plan().lines())
+    assert denied(PLAN, recorder[1].calls[made:]) == set()
     assert "stack storage: no change" in lines
     assert "stack operations: no change" in lines
     assert "functions to be updated: none" in lines
@@ -164,6 +181,25 @@ def test_another_machine_deploys_to_the_same_api(account: Account, tmp_path: Pat
     assert len(releases(account)) == 1
     assert releases(account) != before
     assert len(removal.apis(commands(account).deployed())) == 1
+
+
+def test_while_one_machine_deploys_another_one_is_refused(account: Account, tmp_path: Path) -> None:
+    other = replace(account, state=State(tmp_path), env={**account.env, "YES": STAGE})
+    locked_by_us = r"hireflow-prod is locked: arn:aws:iam::\d+:\S+ \(.+@.+\) has been running make deploy for"
+    refused: list[str] = []
+
+    def meanwhile(_: str) -> None:
+        if not refused:
+            for command in (other.deploy, other.destroy):
+                with pytest.raises(CloudError, match=locked_by_us) as raised:
+                    command()
+                refused.append(str(raised.value))
+            assert any(re.match(f"note: {locked_by_us}", line) for line in other.plan().lines())
+
+    replace(account, report=meanwhile).deploy()
+    assert len(refused) == 2
+    assert not any(line.startswith("note: ") for line in other.plan().lines())
+    assert other.unlock() == "nobody held the lock"
 
 
 def test_any_machine_finds_the_settings_of_the_last_deployment(account: Account, tmp_path: Path) -> None:
@@ -264,6 +300,22 @@ def test_only_data_survives_the_destruction_of_a_stage(account: Account, capsys:
     assert {f"  Import {name} (AWS::S3::Bucket)" for name in ("Landing", "Errored", "Backup")} <= set(lines)
     with_yes.destroy()  # the stage no longer exists, so another `destroy` does nothing
     assert "deleting stack" not in capsys.readouterr().out
+
+
+def test_the_role_of_a_deployment_allows_every_request_and_needs_every_permission(
+    recorder: tuple[str, Recorder],
+) -> None:
+    """These are the requests of all tests above, from the first deployment to the destruction. The deployer needs no
+    permission that neither these requests nor CloudFormation need."""
+    calls = [call for call in recorder[1].calls if call.action not in OF_TESTS and not call.resource.endswith("/kept")]
+    Path("/tmp/d17/calls.txt").write_text("\n".join(sorted({f"{c.action} {c.resource}" for c in recorder[1].calls})))
+    assert denied(DEPLOY, calls) == set()
+    needed = {call.action for call in calls} | {permission for _, permission in permissions()}
+    assert {action for each in statements(DEPLOY) for action in named(each)} - needed == set(UNRECORDED)
+
+
+def denied(role: str, calls: list[Call]) -> set[Call]:
+    return {call for call in calls if not allowed(role, call.action, call.resource)}
 
 
 def functions_of(target: Any) -> list[str]:

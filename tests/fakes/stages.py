@@ -65,7 +65,8 @@ class Stage:
                 computed = {name: outputs[name] for name in computed}
             return {**computed, **(own or {}).get(part, {})}
 
-        layers.deploy(stacks, self.cloud, STAGE, PARTS, given, self.lines.append)
+        for _ in layers.deploy(stacks, self.cloud, STAGE, PARTS, given, self.lines.append):
+            pass
         self.in_service = self.cluster
 
     def destroy(self) -> None:

@@ -17,7 +17,7 @@ from zipfile import ZipFile
 
 from infra.venv import ROOT
 
-_SETS = {"runtime": (), "local": ("alpha",), "aws": ("alpha",), "develop": ("alpha", "beta"), "postgres": ("gamma",)}
+_SETS = {"runtime": (), "deploy": ("alpha",), "local": ("alpha",), "develop": ("alpha", "beta"), "postgres": ("gamma",)}
 
 
 @dataclass(frozen=True)

@@ -255,7 +255,7 @@ def test_every_dependency_has_its_reason() -> None:
     [
         ("`make up`", ("local", "postgres")),
         ("`./hireflow`", ("local",)),
-        ("`make deploy`", ("aws",)),
+        ("`make deploy`", ("deploy",)),
         ("`make test`", ("develop", "postgres")),
     ],
 )

@@ -17,7 +17,7 @@ from infra.aws.evaluation import applied, loaded
 from infra.aws.profiles import PROFILES, Profile
 from infra.aws.stacks import PARTS, TEMPLATES
 from infra.deploy.buckets import lifecycle, tls_only
-from infra.deploy.driver import DEAD_LETTERS
+from infra.deploy.driver import ASYNC_RETRIES, DEAD_LETTERS
 from infra.deploy.target import queue_names
 from infra.venv import ROOT
 from tests.templates import RULES, Template, broken, listed, parsed, resources, statements
@@ -399,7 +399,7 @@ def test_a_template_has_the_outputs_that_a_deployment_reads(part: str) -> None:
 
 
 def test_every_template_is_a_part_and_small_enough_for_a_request() -> None:
-    on_its_own = {"lake"}  # a user may create it; no stage needs it
+    on_its_own = {"lake", "deployer"}  # a user may create them; no stage needs them
     assert {path.stem for path in TEMPLATES.glob("*.yaml")} == {*PARTS, *on_its_own}
     whole = [composed(TEMPLATES, part, profile.parameters_of(part)) for profile, part in _parts_of_profiles()]
     assert max(len(text.encode()) for text in whole) < 51_200
@@ -441,9 +441,18 @@ def test_every_function_has_alarms() -> None:
     template = parsed("operations")
     _, metrics, inner = template["Resources"]["Fn::ForEach::Metrics"]
     _, names, _ = inner["Fn::ForEach::OfFunctions"]
-    assert (set(metrics), set(names)) == ({"Errors", "Throttles"}, functions())
+    assert (set(metrics), set(names)) == ({"Errors", "Throttles"}, functions() - {"ingest"})
     suffixes = {name: entry["Suffix"] for name, entry in template["Mappings"]["Functions"].items()}
-    assert suffixes == {name: "" if name == "api" else f"-{name}" for name in functions()}
+    assert suffixes == {name: "" if name == "api" else f"-{name}" for name in functions() - {"ingest"}}
+
+
+def test_a_throttled_ingest_raises_no_alarm_before_an_event_may_be_lost() -> None:
+    alarms = resources(parsed("operations"), "AWS::CloudWatch::Alarm").values()
+    ingest = [{"Name": "FunctionName", "Value": {"Fn::Sub": "hireflow-${Stage}-ingest"}}]
+    properties = [each["Properties"] for each in alarms if each["Properties"]["Dimensions"] == ingest]
+    found = {each["MetricName"]: each["Threshold"] for each in properties}
+    assert set(found) == {"Errors", "AsyncEventAge"}
+    assert found["AsyncEventAge"] / 1000 <= ASYNC_RETRIES["MaximumEventAgeInSeconds"] / 2
 
 
 def own_metrics(tree: Any) -> Iterator[tuple[str, tuple[str, ...]]]:

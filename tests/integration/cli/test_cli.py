@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli.api import Api
 from cli.app import app
 from cli.commands.stage import ROLES
 from cli.datasets import DATASETS
@@ -668,6 +669,17 @@ def test_a_request_is_retried_after_503(api: FakeApi, run: Run) -> None:
     api.on("GET", "/loads/7", load(7))
     assert run("load", "7").exit_code == 0
     assert len(api.asked) == 2
+
+
+def test_requests_beyond_the_limit_of_api_gateway_are_sent_again_after_growing_pauses(api: FakeApi) -> None:
+    pauses: list[float] = []
+    for _ in range(3):
+        api.on("GET", "/loads/7", {"message": "Too Many Requests"}, 429)  # without Retry-After, as API Gateway does it
+    api.on("GET", "/loads/7", load(7))
+    client = Api(api.url, sleep=pauses.append)
+    assert client.get("/loads/7")["id"] == 7
+    client.close()
+    assert pauses == [1, 2, 4]
 
 
 def test_an_internal_error_shows_the_correlation_id_for_the_logs(api: FakeApi, run: Run) -> None:

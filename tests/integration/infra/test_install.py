@@ -66,7 +66,7 @@ def test_a_command_installs_only_its_own_set_and_only_once(here: Checkout) -> No
     status, out, _ = here.install("develop", "postgres")
     assert "2 packages installed" in out  # the packages beta and gamma
     assert here.has("beta")
-    for names in (("local",), ("aws",), ("develop", "postgres"), ("runtime", "local")):
+    for names in (("local",), ("deploy",), ("develop", "postgres"), ("runtime", "local")):
         # The command starts no Python: everything is already installed.
         assert here.install(*names, PYTHON="/nonexistent") == (0, "", "")
 

@@ -258,8 +258,11 @@ def test_alarms_watch_every_function_by_its_name(client: Client, cloud: Cloud) -
         for dimension in alarm["Dimensions"]
         if dimension["Name"] == "FunctionName"
     }
-    suffixes = ("", "-ingest", "-backup", "-verify", "-sweep", "-relay", "-outbox", "-redrive", "-migrate", "-tokens")
-    assert watched == {(m, f"hireflow-prod{suffix}") for m in ("Errors", "Throttles") for suffix in suffixes}
+    suffixes = ("", "-backup", "-verify", "-sweep", "-relay", "-outbox", "-redrive", "-migrate", "-tokens")
+    assert watched == {
+        *((metric, f"hireflow-prod{suffix}") for metric in ("Errors", "Throttles") for suffix in suffixes),
+        *((metric, "hireflow-prod-ingest") for metric in ("Errors", "AsyncEventAge")),
+    }
     assert len(alarms) == len(watched) + 7
     topics = client("sns").list_topics()["Topics"]
     (topic,) = [one for one in topics if one["TopicArn"].endswith(":hireflow-prod-alarms")]

@@ -17,7 +17,7 @@ from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadGivenUp, StorageUnavailable, Unavailable
 from chalicelib.ingest.events import created_objects
-from chalicelib.ingest.handover import HandoverPolicy
+from chalicelib.ingest.handover import MOST_HANDOVERS, HandoverPolicy
 from chalicelib.ingest.objects import Ingestion, ingest_object
 from chalicelib.loads import claims
 from chalicelib.loads.outcomes import Ended
@@ -166,6 +166,24 @@ def test_handovers_use_up_no_attempts(landing: Landing) -> None:
     assert load["attempts"] < 3 < relay.invoked
     assert relay.ended[0].status == "succeeded"
     assert relay.ended[0].counts.received == 12
+
+
+def test_a_load_that_does_not_end_fails_after_a_day_of_handovers(landing: Landing) -> None:
+    """The last handover that is allowed still takes place, and the one after it does not."""
+    empty(landing)
+    event, relay = landing.put("hired_employees.csv", ROWS), Relay(landing, 1)
+    assert not relay.once(event)
+    with landing.database.session() as session:
+        session.run(f"UPDATE loads SET handovers = {MOST_HANDOVERS - 1} WHERE status = 'queued'")
+    assert not relay.once(event)
+    assert relay.once(event)
+    load = landing.load()
+    assert (load["status"], relay.handovers, load["attempts"]) == ("failed", 2, 1)
+    assert load["error"] == "the load did not end in 97 invocations: split the file, and send its parts"
+    assert staged(landing) == []
+    assert [one.status for one in relay.ended] == ["failed"]
+    assert relay.once(event)  # another delivery of the event does not begin the load again
+    assert landing.load()["status"] == "failed"
 
 
 def test_the_next_attempt_continues_a_load_that_cannot_be_handed_over(landing: Landing) -> None:

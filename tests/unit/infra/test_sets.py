@@ -119,11 +119,11 @@ def test_the_postgres_wheel_is_not_used_if_other_programs_are_named() -> None:
 
 
 def test_environments_hold_the_largest_set_or_a_set_of_their_own(tmp_path: Path) -> None:
-    assert sets.held(["develop", "postgres"]) == ["runtime", "local", "aws", "develop", "postgres"]
+    assert sets.held(["develop", "postgres"]) == ["runtime", "deploy", "local", "develop", "postgres"]
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "ministack.txt").touch()
     ours, apart = sets.environments(tmp_path, ["local", "develop", "postgres", "ministack"])
     assert (ours.home, ours.sets) == (tmp_path / ".venv", ("develop", "postgres"))
     assert (apart.home.parent, apart.sets) == (tmp_path / ".venv-aws", ("ministack",))
-    with pytest.raises(CloudError, match="unknown set lokal: choose one of runtime, local"):
+    with pytest.raises(CloudError, match="unknown set lokal: choose one of runtime, deploy, local"):
         sets.environments(tmp_path, ["lokal"])

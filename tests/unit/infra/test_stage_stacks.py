@@ -98,7 +98,7 @@ def test_your_own_postgres_leaves_the_database_before_the_network(tmp_path: Path
 @pytest.mark.parametrize(("wide", "zones"), [(True, "2"), (False, "0")])
 def test_the_network_keeps_its_endpoints_while_the_database_is_replaced(tmp_path: Path, wide: bool, zones: str) -> None:
     made, fake, _ = stage(tmp_path, *ALL)
-    made.deploy(choose("prod", {"PROFILE": "tiny"}, {}), wide=wide)
+    list(made.deploy(choose("prod", {"PROFILE": "tiny"}, {}), wide=wide))
     assert f"apply network {zones}" in fake.done
 
 

@@ -1,0 +1,96 @@
+"""Reserves concurrency of Lambda for `ingest` and the API, so that a burst cannot use up the database's connections.
+
+Each running instance of a function holds one connection. A reservation is also a limit. S3's events beyond the limit
+wait in Lambda's queue, which retries them for six hours, so no attempt of a load is lost.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from infra.deploy import plan, project
+from infra.deploy.policies import deployed_name
+from infra.deploy.target import Target
+
+INGEST, API = "ingest", "api_handler"
+_INGEST = 20  # files at the same time; more would wait for locks and the database's CPU
+_OF_OTHERS = 2  # instances of each other function: a schedule may start one while the one before it still runs
+_FEWEST = {INGEST: 5, API: 20}  # with fewer, the limit would harm more than a burst does
+_LEFT = 100  # nobody can reserve the last 100 of an account. The quota of a new account may be as small as 10
+_QUOTA = "Service Quotas L-B99A9384"  # Lambda's "Concurrent executions"
+
+
+@dataclass(frozen=True)
+class Quota:
+    """An account's concurrent executions: all of them, those that nobody has reserved, and those that the functions of
+    our stage have reserved."""
+
+    total: int
+    unreserved: int
+    ours: int
+
+    @property
+    def room(self) -> int:
+        """How many our stage can reserve in all."""
+        return max(self.unreserved + self.ours - _LEFT, 0)
+
+
+def wanted(connections: int, others: int) -> dict[str, int]:
+    """Return the reservations for a database with this many connections. `others` is the number of other functions.
+
+    All functions together stay below the number of connections. A function without an entry gets no reservation.
+    """
+    free = max(connections - 1 - _OF_OTHERS * others, 0)
+    ingest = min(_INGEST, free // 2)
+    return {name: number for name, number in ((INGEST, ingest), (API, free - ingest)) if number and ingest}
+
+
+def affordable(wishes: Mapping[str, int], room: int) -> dict[str, int]:
+    """Return the part of the reservations `wishes` for which there is room. `ingest` comes first."""
+    given = {}
+    for name, number in wishes.items():
+        if room >= min(number, _FEWEST[name]):
+            given[name] = min(number, room)
+            room -= given[name]
+    return given
+
+
+def with_reservations(target: Target, connections: int) -> tuple[Target, tuple[str, ...]]:
+    """Return the target with its reservations, and a note if the account's quota leaves too little room for them.
+
+    Reservations in .chalice/config.json stay as they are. `connections` is the setting DATABASE_CONNECTIONS.
+    """
+    settings = plan.wanted_settings(project.configuration(target), target.stage)
+    chosen = {name: number for name, each in settings.items() if (number := each["reserved concurrency"]) is not None}
+    quota = quota_of(target.client("lambda"), [deployed_name(target.stage, name) for name in settings])
+    wishes = {
+        name: number
+        for name, number in wanted(connections, len(settings.keys() - {INGEST, API})).items()
+        if name not in chosen
+    }
+    given = affordable(wishes, quota.room - sum(chosen.values()))
+    return replace(target, reserved=given), _notes(wishes, given, quota)
+
+
+def quota_of(client: Any, functions: Collection[str]) -> Quota:
+    """Read the quota of an account with a Lambda client. `functions` are the names in Lambda of our functions."""
+    limits = client.get_account_settings()["AccountLimit"]
+    ours = sum(_reserved(client, name) for name in functions)
+    return Quota(limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"], ours)
+
+
+def _reserved(client: Any, name: str) -> int:
+    try:
+        return int(client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions", 0))
+    except client.exceptions.ResourceNotFoundException:
+        return 0
+
+
+def _notes(wishes: Mapping[str, int], given: Mapping[str, int], quota: Quota) -> tuple[str, ...]:
+    if given == wishes:
+        return ()
+    return (
+        f"of {sum(wishes.values())} concurrent executions for {' and '.join(wishes)}, {sum(given.values())} can be"
+        f" reserved, because the account's quota is {quota.total}, so a burst may use up the database's connections:"
+        f" ask AWS for more: {_QUOTA}",
+    )
