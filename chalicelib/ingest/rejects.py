@@ -105,6 +105,14 @@ class Reasons:
             counted.append({"reason": OTHER, "code": OTHER_CODE, "count": self._others})
         return sorted(counted, key=lambda each: (-each["count"], each["reason"]))
 
+    def by_code(self) -> dict[str, int]:
+        """Return the counts by code, the most frequent reason first. A row with several reasons counts several
+        times."""
+        counts: Counter[str] = Counter()
+        for each in self.counted():
+            counts[each["code"] or OTHER_CODE] += each["count"]
+        return dict(counts.most_common())
+
 
 def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | None]:
     """Return the fields of a CSV record by column, as they were sent."""
