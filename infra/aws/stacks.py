@@ -19,7 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import CloudError
 
-PARTS = ("storage", "network", "database", "operations")  # each part comes after the parts whose outputs it needs
+# Each part comes after the parts whose outputs it needs.
+PARTS = ("storage", "network", "database", "operations", "queries")
 TEMPLATES = Path(__file__).parent / "templates"
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # the database part has roles and a macro of AWS
 _PATIENCE = 3600  # seconds; a database with its proxy takes about twenty minutes

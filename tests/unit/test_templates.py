@@ -30,6 +30,7 @@ OUTPUTS = {
         "ProxyResourceId",
     },
     "operations": {"DeadLetterQueueName", "DeadLetterQueueArn", "DashboardName"},
+    "queries": {"QueryFolder"},
 }
 GONE = object()  # GONE in the place of a new value deletes the member
 # Changes that break a rule: (rule, part, path of the changed member, new value). The rule must find the violation.
