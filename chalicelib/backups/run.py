@@ -1,8 +1,8 @@
 """Runs a backup: makes a restore point if any dataset has changed, and then deletes expired restore points.
 
-A database may be lost and replaced by a new, empty one. While the new database is empty, no restore point is made of it.
-Otherwise, a restore of the newest restore point would bring no row back. When the new database has rows, its restore
-points name the last restore point of the earlier database (`Manifest.previous_database`).
+A database may be lost and replaced by a new, empty one. While the new database is empty, no restore point is made of
+it. Otherwise, a restore of the newest restore point would bring no row back. When the new database has rows, its
+restore points name the last restore point of the earlier database (`Manifest.previous_database`).
 """
 
 import hashlib

@@ -125,10 +125,10 @@ def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
     newest = dict(found[0])
     previous = newest.get("previous_database")
     lost = _named(tools, previous) if previous else None
-    if lost and _total(lost, "rows") > _total(newest, "rows"):
+    if lost and (rows_before := _total(lost, "rows")) > (rows := _total(newest, "rows")):
         raise CommandError(
-            f"the newest restore point {newest['restore_point']} is of a new database and has {_total(newest, 'rows'):,}"
-            f" rows, but {previous} is of the database before it and has {_total(lost, 'rows'):,} rows:"
+            f"the newest restore point {newest['restore_point']} is of a new database and has {rows:,} rows,"
+            f" but {previous} is of the database before it and has {rows_before:,} rows:"
             " choose one of them with --point"
         )
     return newest

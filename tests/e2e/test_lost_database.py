@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from infra.venv import ROOT
-from tests.e2e.cloud import PATIENCE, Cloud, Row, until
+from tests.e2e.cloud import PATIENCE, Cloud, Row, counts, until
 
 REPORTS = (
     "/department/hires/quarterly/2021",
@@ -64,6 +64,13 @@ def restore_all(cloud: Cloud, *options: str) -> "subprocess.CompletedProcess[str
     )
 
 
+def again(cloud: Cloud, key: str) -> Row:
+    """Load a file of the lost database again, by a copy under another key. Return its load."""
+    bucket, copy, before = cloud.env["LANDING_BUCKET"], f"again/{key}", cloud.newest_load()
+    cloud.s3.copy_object(Bucket=bucket, Key=copy, CopySource={"Bucket": bucket, "Key": key})
+    return cloud.ended(f"s3://{bucket}/{copy}", before)
+
+
 def backup_run(cloud: Cloud) -> Row:
     """Run a backup that no other backup keeps from running. Return its result."""
     return until(lambda: run if (run := cloud.commands.invoke("backup"))["outcome"] != "busy" else None, "a backup")
@@ -101,6 +108,7 @@ def test_restore_all_brings_the_reports_of_a_lost_database_back(
     assert [len(restored[table]) for table in TABLES] == [3, 2, 40]
     cloud.commands.invoke_scheduled("sweep", {"restarted": True})
     assert (rows(cloud), reports(cloud)) == (restored, before)
+    assert counts(again(cloud, "lost/departments.csv")) == (3, 0, 0, 3, 0, 0)
     run = backup_run(cloud)
     assert run["outcome"] == "created"
     newest = cloud.get("/backups?limit=1").body["backups"][0]
