@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,7 +59,7 @@ def rows(cloud: Cloud) -> dict[str, list[tuple[object, ...]]]:
 def restore_all(cloud: Cloud, *options: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("API_", "AWS_"))}
     stage = {"HIREFLOW_STATE_DIR": str(cloud.commands.state.folder), "STAGE": cloud.commands.stage}
-    words = [ROOT / "hireflow", "restore", "all", "--yes", *options]
+    words: list[str | Path] = [ROOT / "hireflow", "restore", "all", "--yes", *options]
     return subprocess.run(
         words, env={**kept, **stage}, capture_output=True, text=True, check=False, timeout=2 * PATIENCE
     )
