@@ -69,8 +69,8 @@ class Manifest:
     """Has the content of a manifest. `origin` identifies the database, because the datasets of two databases may have
     equal versions.
 
-    If the database has replaced another one, `previous_database` is the last restore point with rows of the other one.
-    That restore point may have expired."""
+    If the database has replaced another one, `previous_database` is the last restore point with rows of the other one,
+    unless that restore point has been restored. It may have expired."""
 
     restore_point: str
     origin: str

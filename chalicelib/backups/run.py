@@ -2,7 +2,8 @@
 
 A database may be lost and replaced by a new, empty one. While the new database is empty, no restore point is made of
 it. Otherwise, a restore of the newest restore point would bring no row back. When the new database has rows, its
-restore points name the last restore point of the earlier database (`Manifest.previous_database`).
+restore points name the last restore point of the earlier database (`Manifest.previous_database`), until that one has
+been restored.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ from chalicelib.core.errors import HireflowError, StorageUnavailable
 from chalicelib.core.restore_point_names import name_after
 from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
+from chalicelib.loads import history
 
 _log = logging.getLogger("hireflow.backups")
 _MESSAGES = {
@@ -122,7 +124,7 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
             files = [_table(session, bucket, name, d, versions[d.name]) for d in datasets]
         # The commit succeeded, so the connection is alive and still has the advisory lock. No other backup is running.
         tables = dict(zip(DATASETS, (file for file, _ in files), strict=True))
-        written = Manifest(name, *identity, tables, _previous_database(newest, identity[0]))
+        written = Manifest(name, *identity, tables, _previous_database(session, newest, identity[0]))
         # The files are checked before the manifest is written, because the manifest makes the restore point complete.
         for _, writer in files:
             if bucket.head(writer.key) != Stored(writer.size, writer.etag):
@@ -162,11 +164,13 @@ def _is_empty(session: Session) -> bool:
     return not session.scalar(f"SELECT {rows}")
 
 
-def _previous_database(newest: Manifest | None, own: str) -> str | None:
-    """Return the last restore point of the database that was here before the database `own`, or None."""
+def _previous_database(session: Session, newest: Manifest | None, own: str) -> str | None:
+    """Return the last restore point of the database that was here before the database `own`. Return None if there was
+    no other database, or if this restore point has been restored."""
     if newest is None:
         return None
-    return newest.restore_point if newest.origin != own and newest.rows else newest.previous_database
+    previous = newest.restore_point if newest.origin != own and newest.rows else newest.previous_database
+    return None if previous is None or history.is_restored(session, previous) else previous
 
 
 def _whole(bucket: Bucket, newest: Manifest) -> bool:

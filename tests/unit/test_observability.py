@@ -78,8 +78,8 @@ def used_metrics(tree: Any) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for names in dimensions_of(tree["Dimensions"]):
             yield tree["Namespace"], tree["MetricName"], names
     elif isinstance(tree, list) and tree and isinstance(tree[0], str) and re.match(rf"AWS/|{NAMESPACE}$", tree[0]):
-        names = [name for name in tree[2::2] if isinstance(name, str)]  # values and options are no texts here
-        yield tree[0], tree[1], tuple(sorted(names))
+        # Each second element is the name of a dimension. The options at the end are no text.
+        yield tree[0], tree[1], tuple(sorted(name for name in tree[2::2] if isinstance(name, str)))
     elif isinstance(tree, str):
         for namespace, dimensions, name in SEARCH.findall(tree):
             yield namespace, name, tuple(sorted(dimensions.split(",")))

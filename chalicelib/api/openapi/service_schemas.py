@@ -41,7 +41,7 @@ BACKUPS = closed(
                     "previous_database": {
                         **or_null(RESTORE_POINT),
                         "description": "the last restore point of the database that this database has replaced;"
-                        " null if it has replaced none",
+                        " null if it has replaced none, or if that restore point has been restored",
                     },
                     "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
                 }

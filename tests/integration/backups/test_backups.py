@@ -250,6 +250,19 @@ def test_restore_points_of_a_new_database_name_the_last_one_of_the_database_befo
     assert manifest.get(storage.backup, lost).previous_database is None
 
 
+@pytest.mark.parametrize(("status", "remains"), [("succeeded", False), ("failed", True)])
+def test_a_restored_point_of_the_database_before_is_named_no_longer(
+    database: Database, storage: Storage, backup: Backup, status: str, remains: bool
+) -> None:
+    parents(database)
+    lost = backup().restore_point
+    of_another_database(storage, lost)
+    restored = f"'jobs', 's3://landing/restores/1/jobs.avro', 'restore', '{status}', '{lost}'"
+    sql(database, f"INSERT INTO loads (dataset, source, kind, status, restore_point) VALUES ({restored})")
+    made = manifest.get(storage.backup, backup().restore_point)
+    assert made.previous_database == (lost if remains else None)
+
+
 def test_an_empty_database_is_backed_up_if_the_other_one_was_empty_too(storage: Storage, backup: Backup) -> None:
     of_another_database(storage, backup().restore_point)
     second = backup()
