@@ -56,13 +56,17 @@ def rows(cloud: Cloud) -> dict[str, list[tuple[object, ...]]]:
     return {table: cloud.table(table) for table in TABLES}
 
 
-def restore_all(cloud: Cloud, *options: str) -> "subprocess.CompletedProcess[str]":
+def hireflow(cloud: Cloud, *words: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("API_", "AWS_"))}
     stage = {"HIREFLOW_STATE_DIR": str(cloud.commands.state.folder), "STAGE": cloud.commands.stage}
-    words: list[str | Path] = [ROOT / "hireflow", "restore", "all", "--yes", *options]
+    command: list[str | Path] = [ROOT / "hireflow", *words]
     return subprocess.run(
-        words, env={**kept, **stage}, capture_output=True, text=True, check=False, timeout=2 * PATIENCE
+        command, env={**kept, **stage}, capture_output=True, text=True, check=False, timeout=2 * PATIENCE
     )
+
+
+def restore_all(cloud: Cloud, *options: str) -> "subprocess.CompletedProcess[str]":
+    return hireflow(cloud, "restore", "all", "--yes", *options)
 
 
 def again(cloud: Cloud, key: str) -> Row:
@@ -96,6 +100,9 @@ def test_restore_all_brings_the_reports_of_a_lost_database_back(
         run = backup_run(cloud)
         assert (run["outcome"], run["restore_point"], run["deleted"]) == ("waiting", lost, [])
         cloud.commands.invoke_scheduled("sweep", {"restarted": True})
+    by_hand = hireflow(cloud, "backup")
+    assert by_hand.stdout == f"{lost}\n"
+    assert "no backup was made: the database is empty" in by_hand.stderr
     assert cloud.restore_points() == points
     assert (rows(cloud), cloud.newest_load()) == (NO_ROWS, 0), "the sweep loaded old files"
 
