@@ -44,12 +44,14 @@ class TableFile(StoredFile):
 
 @dataclass(frozen=True)
 class RestorePoint:
-    """Describes a restore point in a list. `verified_at` is None until a verification finds no fault."""
+    """Describes a restore point in a list. `verified_at` is None until a verification finds no fault.
+    `previous_database` has the meaning that it has in a Manifest."""
 
     restore_point: str
     created_at: datetime
     verified_at: datetime | None
     tables: Mapping[str, StoredFile]
+    previous_database: str | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON that the API shows."""
@@ -57,6 +59,7 @@ class RestorePoint:
             "restore_point": self.restore_point,
             "created_at": timestamps.text(self.created_at),
             "verified_at": self.verified_at and timestamps.text(self.verified_at, "seconds"),
+            "previous_database": self.previous_database,
             "tables": {name: asdict(file) for name, file in self.tables.items()},
         }
 
@@ -64,12 +67,20 @@ class RestorePoint:
 @dataclass(frozen=True)
 class Manifest:
     """Has the content of a manifest. `origin` identifies the database, because the datasets of two databases may have
-    equal versions."""
+    equal versions.
+
+    If the database has replaced another one, `previous_database` is the last restore point with rows of the other one,
+    unless that restore point has been restored. It may have expired."""
 
     restore_point: str
     origin: str
     schema_version: str
     tables: Mapping[str, TableFile]
+    previous_database: str | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables.values())
 
     @property
     def versions(self) -> dict[str, int]:
@@ -80,7 +91,8 @@ class Manifest:
 
     def summary(self, verified_at: datetime | None = None) -> RestorePoint:
         files = {name: StoredFile(file.rows, file.bytes, file.sha256) for name, file in self.tables.items()}
-        return RestorePoint(self.restore_point, instant(self.restore_point), verified_at, files)
+        created_at = instant(self.restore_point)
+        return RestorePoint(self.restore_point, created_at, verified_at, files, self.previous_database)
 
     def to_json(self) -> bytes:
         document = {
@@ -89,6 +101,7 @@ class Manifest:
             "created_at": instant(self.restore_point).isoformat(),
             "origin": self.origin,
             "schema_version": self.schema_version,
+            "previous_database": self.previous_database,
             "tables": {name: asdict(table) for name, table in self.tables.items()},
         }
         return json.dumps(document, indent=2).encode()
@@ -100,7 +113,8 @@ class Manifest:
         try:
             document = json.loads(body)
             tables = {table: _table(entry) for table, entry in document["tables"].items()}
-            manifest = cls(document["restore_point"], document["origin"], document["schema_version"], tables)
+            previous = document.get("previous_database")  # manifests of earlier releases have no such member
+            manifest = cls(document["restore_point"], document["origin"], document["schema_version"], tables, previous)
             if document["format"] != _FORMAT or datetime.fromisoformat(document["created_at"]) != instant(name):
                 raise ValueError("its format is unknown, or its time is not the time in its name")
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -109,6 +123,7 @@ class Manifest:
             manifest.restore_point != name
             or not isinstance(manifest.origin, str)
             or not isinstance(manifest.schema_version, str)
+            or not (previous is None or (isinstance(previous, str) and is_name(previous)))
         ):
             raise ValueError("it is not the manifest of this restore point")
         return manifest

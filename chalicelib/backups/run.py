@@ -1,4 +1,10 @@
-"""Runs a backup: makes a restore point if any dataset has changed, and then deletes expired restore points."""
+"""Runs a backup: makes a restore point if any dataset has changed, and then deletes expired restore points.
+
+A database may be lost and replaced by a new, empty one. While the new database is empty, no restore point is made of
+it. Otherwise, a restore of the newest restore point would bring no row back. When the new database has rows, its
+restore points name the last restore point of the earlier database (`Manifest.previous_database`), until that one has
+been restored.
+"""
 
 import hashlib
 import logging
@@ -23,26 +29,30 @@ from chalicelib.core.errors import HireflowError, StorageUnavailable
 from chalicelib.core.restore_point_names import name_after
 from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
+from chalicelib.loads import history
 
 _log = logging.getLogger("hireflow.backups")
 _MESSAGES = {
     "created": "restore point created",
     "unchanged": "no restore point created: no row has changed since the newest one",
     "busy": "no restore point created: another backup is running",
+    "waiting": "no restore point created: this database is empty, and the newest restore point is of another one",
 }
+Outcome = Literal["created", "unchanged", "busy", "waiting"]
 LOCK = (0x68697265, 0)  # an advisory lock of the database, so that only one backup runs at a time
 
 
 @dataclass(frozen=True)
 class BackupRun:
-    """Describes the result of a backup run.
+    """Describes the result of a backup run. The outcome is `waiting` if the database is empty, and the newest restore
+    point has rows of another database.
 
     `tables` are the tables of the newest restore point. `seconds` is the time that the run took to make this restore
     point, or to see that nothing has changed. `checked` are the files whose presence in S3 the run confirmed. `deleted`
     are the names of the restore points that the run deleted.
     """
 
-    outcome: Literal["created", "unchanged", "busy"]
+    outcome: Outcome
     restore_point: str | None = None
     tables: Mapping[str, StoredFile] = field(default_factory=dict)
     checked: list[str] = field(default_factory=list)
@@ -74,13 +84,11 @@ def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> 
     existing = manifest.names(bucket, at)
     newest = manifest.newest(bucket, existing, at)
     name = name_after(newest.restore_point if newest else None, at, existing)
-    created = _create(session, bucket, name, newest)
+    outcome, current = _create(session, bucket, name, newest)
     seconds = round(time.monotonic() - began, 3)
-    current = created or newest
-    assert current is not None
     deleted = expire_points(bucket, existing, current.restore_point, now(), retention)
     return BackupRun(
-        "created" if created else "unchanged",
+        outcome,
         restore_point=current.restore_point,
         tables=current.summary().tables,
         checked=[*(f"{table}.avro" for table in current.tables), "manifest.json"],
@@ -97,22 +105,26 @@ def _logged(run: BackupRun) -> BackupRun:
         fields |= {"restore_point": run.restore_point, "rows": rows}
     if run.deleted:
         fields["deleted"] = run.deleted
-    _log.info(_MESSAGES[run.outcome], extra=fields)
+    level = logging.WARNING if run.outcome == "waiting" else logging.INFO
+    _log.log(level, _MESSAGES[run.outcome], extra=fields)
     return run
 
 
-def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None) -> Manifest | None:
-    """Write the restore point `name`, and return its manifest. Write nothing and return None if `newest` has the
-    current rows and all its files."""
+def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None) -> tuple[Outcome, Manifest]:
+    """Write the restore point `name`, and return its manifest. Write nothing and return `newest` if it has the current
+    rows and all its files, or if the database is empty and `newest` has rows of another database."""
     datasets = tuple(DATASETS.values())
     try:
         with snapshot(session, datasets) as versions:
             identity = origin(session), avro.fingerprint(datasets)
             if newest and _same(newest, identity, versions) and _whole(bucket, newest):
-                return None
+                return "unchanged", newest
+            if newest and newest.origin != identity[0] and newest.rows and _is_empty(session):
+                return "waiting", newest
             files = [_table(session, bucket, name, d, versions[d.name]) for d in datasets]
         # The commit succeeded, so the connection is alive and still has the advisory lock. No other backup is running.
-        written = Manifest(name, *identity, dict(zip(DATASETS, (file for file, _ in files), strict=True)))
+        tables = dict(zip(DATASETS, (file for file, _ in files), strict=True))
+        written = Manifest(name, *identity, tables, _previous_database(session, newest, identity[0]))
         # The files are checked before the manifest is written, because the manifest makes the restore point complete.
         for _, writer in files:
             if bucket.head(writer.key) != Stored(writer.size, writer.etag):
@@ -126,7 +138,7 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
         with suppress(HireflowError):  # a later run deletes the files that remain
             delete_point(bucket, name)
         raise
-    return written
+    return "created", written
 
 
 def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, version: int) -> tuple[TableFile, Writer]:
@@ -145,6 +157,20 @@ def _table(session: Session, bucket: Bucket, name: str, dataset: Dataset, versio
 
 def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int]) -> bool:
     return (newest.origin, newest.schema_version) == identity and newest.versions == versions
+
+
+def _is_empty(session: Session) -> bool:
+    rows = " OR ".join(f'EXISTS (SELECT FROM "{name}")' for name in DATASETS)
+    return not session.scalar(f"SELECT {rows}")
+
+
+def _previous_database(session: Session, newest: Manifest | None, own: str) -> str | None:
+    """Return the last restore point of the database that was here before the database `own`. Return None if there was
+    no other database, or if this restore point has been restored."""
+    if newest is None:
+        return None
+    previous = newest.restore_point if newest.origin != own and newest.rows else newest.previous_database
+    return None if previous is None or history.is_restored(session, previous) else previous
 
 
 def _whole(bucket: Bucket, newest: Manifest) -> bool:

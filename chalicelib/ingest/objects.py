@@ -117,6 +117,8 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
         work = {"attempt": attempt.claim.attempt, "seconds": round(attempt.work_time.seconds(), 3)}
         level = logging.WARNING if outcome.error else logging.INFO
         _log.log(level, f"load {outcome.status}", extra=work | vars(outcome.counts))
+        for code, rows in rejects.reasons.by_code().items() if outcome.counts.rejected else ():
+            _log.info("rows rejected", extra={"code": code, "rejected": rows})  # the code, not the reason: no values
         ended(outcome.status, outcome.counts)
     return True
 

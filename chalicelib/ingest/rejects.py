@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -104,6 +105,14 @@ class Reasons:
         if self._others:
             counted.append({"reason": OTHER, "code": OTHER_CODE, "count": self._others})
         return sorted(counted, key=lambda each: (-each["count"], each["reason"]))
+
+    def by_code(self) -> dict[str, int]:
+        """Return the counts by code, the most frequent reason first. A row with several reasons counts several
+        times."""
+        counts: Counter[str] = Counter()
+        for each in self.counted():
+            counts[each["code"] or OTHER_CODE] += each["count"]
+        return dict(counts.most_common())
 
 
 def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | None]:

@@ -153,3 +153,12 @@ def reject_counts(session: Session, load_id: int) -> RejectCounts | None:
     counts = RejectCounts(*rows[0])
     reasons: list[CountedReason] = [{"code": None, **reason} for reason in counts.reasons]
     return replace(counts, reasons=reasons)
+
+
+def is_restored(session: Session, restore_point: str) -> bool:
+    """Return whether a restore from this restore point has succeeded."""
+    found = session.scalar(
+        "SELECT EXISTS (SELECT FROM loads WHERE kind = 'restore' AND status = 'succeeded' AND restore_point = :point)",
+        point=restore_point,
+    )
+    return bool(found)

@@ -40,7 +40,12 @@ def backup(context: typer.Context) -> None:
     """
     tools = Tools.of(context)
     for _ in range(_TRIES):
-        if point := tools.invoke("backup")["restore_point"]:
+        run = tools.invoke("backup")
+        if point := run["restore_point"]:
+            if run["outcome"] == "waiting":
+                tools.notes.line(
+                    "no backup was made: the database is empty, and this restore point is of another database"
+                )
             tools.out.line(point)
             return
         time.sleep(1)  # another backup is running, for example the scheduled one
@@ -92,25 +97,51 @@ def restore(
     _describe(tools, chosen, names)
     if not yes:
         _confirm()
+    rejected: list[int] = []
     for name in names:  # one after another, because rows without their parents would be rejected
         order = tools.api.post(f"/{name}/backup/restore", {"restore_point": chosen["restore_point"]})
         load = dict(follow(tools.api, tools.notes, {name: order["status_url"]}))[name]
         summary.ended(tools, name, load)
         if load["status"] != "succeeded":
             raise CommandError(f"the restore of {name} {load['status']}; no later dataset was restored")
+        if summary.open_rejects(load):
+            rejected.append(load["id"])
+    if rejected:
+        commands = ", ".join(f"hireflow rejects {load_id}" for load_id in rejected)
+        raise CommandError(f"some rows were rejected, and were not restored: {commands}")
 
 
 def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
-    """Return a restore point as the API lists it: the one with the name `point`, or the newest if `point` is None."""
-    if point is None:
-        found = tools.api.get("/backups", limit=1)["backups"]
-        if not found:
-            raise CommandError("there is no backup yet")
-    else:
-        found = tools.api.get("/backups", limit=1, cursor=_after(point))["backups"]
-        if not found or found[0]["restore_point"] != point:
+    """Return a restore point as the API lists it: the one with the name `point`, or the newest if `point` is None.
+
+    Raises CommandError if the newest one seems to be of a new database whose rows were not restored yet."""
+    if point is not None:
+        if (named := _named(tools, point)) is None:
             raise CommandError(f"there is no restore point {point}")
-    return dict(found[0])
+        return named
+    found = tools.api.get("/backups", limit=1)["backups"]
+    if not found:
+        raise CommandError("there is no backup yet")
+    newest = dict(found[0])
+    previous = newest.get("previous_database")
+    lost = _named(tools, previous) if previous else None
+    if lost and (rows_before := _total(lost, "rows")) > (rows := _total(newest, "rows")):
+        raise CommandError(
+            f"the newest restore point {newest['restore_point']} is of a new database and has {rows:,} rows,"
+            f" but {previous} is of the database before it and has {rows_before:,} rows:"
+            " choose one of them with --point"
+        )
+    return newest
+
+
+def _named(tools: Tools, point: str) -> dict[str, Any] | None:
+    """Return the restore point with this name as the API lists it, or None if there is no such restore point."""
+    found = tools.api.get("/backups", limit=1, cursor=_after(point))["backups"]
+    return dict(found[0]) if found and found[0]["restore_point"] == point else None
+
+
+def _total(entry: dict[str, Any], what: str) -> int:
+    return sum(int(table[what]) for table in entry["tables"].values())
 
 
 def _after(point: str) -> str:
@@ -161,7 +192,6 @@ def _confirm() -> None:
 
 
 def _row(entry: dict[str, Any]) -> list[Cell]:
-    tables = entry["tables"].values()
     verified = age(entry.get("verified_at"))
-    rows, size = (sum(int(table[what]) for table in tables) for what in ("rows", "bytes"))
+    rows, size = _total(entry, "rows"), _total(entry, "bytes")
     return [entry["restore_point"], age(entry["created_at"]), verified and f"{verified} ago", rows, size]

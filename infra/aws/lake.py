@@ -33,7 +33,7 @@ Parameters:
   Stage:
     Type: String
     Default: prod
-    AllowedPattern: "[a-z][a-z0-9]{0,15}"
+    AllowedPattern: "[a-z][a-z0-9-]{0,15}"
     Description: The stage that wrote the backups.
   BackupBucket:
     Type: String
@@ -50,7 +50,8 @@ Resources:
     Properties:
       CatalogId: !Ref AWS::AccountId
       DatabaseInput:
-        Name: !Sub "hireflow_$${Stage}"
+        # Names in Athena's SQL have underscores instead of hyphens.
+        Name: !Sub ["hireflow_$${Words}", {Words: !Join [_, !Split ["-", !Ref Stage]]}]
         Description: The restore points of Hireflow's backups.
 $tables
   WorkGroup:

@@ -35,8 +35,8 @@ class Profile:
     @property
     def parts(self) -> tuple[str, ...]:
         """Return the stacks, each after the stacks whose outputs it needs."""
-        own = self.database == "own"
-        return ("storage", "operations") if own else ("storage", "network", PART_OF[self.database], "operations")
+        database = () if self.database == "own" else ("network", PART_OF[self.database])
+        return "storage", *database, "operations", "queries"
 
     def parameters_of(self, part: str) -> dict[str, str]:
         watched = {"Database": self.database} if part == "operations" else {}

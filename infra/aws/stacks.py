@@ -17,13 +17,8 @@ from infra.aws.composition import composed
 from infra.aws.stack_status import REVIEW, described, status
 from infra.errors import CloudError
 
-PARTS = (
-    "storage",
-    "network",
-    "database",
-    "instance",
-    "operations",
-)  # each part comes after the parts whose outputs it needs
+# Each part comes after the parts whose outputs it needs.
+PARTS = ("storage", "network", "database", "instance", "operations", "queries")
 TEMPLATES = Path(__file__).parent / "templates"
 _NOTHING = json.dumps({"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.config import Config
@@ -19,7 +20,8 @@ from localstack_client.session import Session
 from infra.deploy.target import APP, queue_names
 from infra.local.commands import Commands
 from infra.local.daemons import Daemon
-from infra.local.provision import connect
+from infra.local.postgres import Postgres, home_of
+from infra.local.provision import Role, connect
 from tests.openapi import described
 
 if TYPE_CHECKING:
@@ -235,6 +237,14 @@ class Cloud:
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         with closing(connect(self.env["DATABASE_URL"])) as connection:
             return [tuple(row) for row in connection.run(statement) or ()]
+
+    def replace_database(self) -> None:
+        """Delete the database and create a new, empty one with the same name. Works only with an embedded cloud."""
+        superuser = Postgres(home_of(self.commands.state.folder), Role("", "")).superuser_url
+        owner = str(urlsplit(self.env["DATABASE_URL"]).username)
+        with closing(connect(superuser)) as server:
+            server.run("DROP DATABASE hireflow WITH (FORCE)")
+            server.run(f"CREATE DATABASE hireflow OWNER {owner}")
 
     def table(self, name: str) -> list[tuple[Any, ...]]:
         """Return all rows of a table in the order of their ids."""

@@ -4,9 +4,7 @@ import os
 import re
 import stat
 import subprocess
-from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,7 +13,7 @@ from infra.local import provision
 from infra.local.__main__ import main
 from infra.local.aws import EmbeddedAws
 from infra.local.postgres import Postgres, home_of
-from infra.local.provision import Role, connect
+from infra.local.provision import Role
 from infra.local.state import ENV_KEYS
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud, counts
@@ -56,11 +54,7 @@ def test_up_recreates_a_deleted_database_and_loads_no_old_files(
     cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.upload("departments_old.csv", "4711,Old\n")
-    superuser = Postgres(home_of(cloud.commands.state.folder), Role("", "")).superuser_url
-    owner = str(urlsplit(cloud.env["DATABASE_URL"]).username)
-    with closing(connect(superuser)) as server:
-        server.run("DROP DATABASE hireflow WITH (FORCE)")
-        server.run(f"CREATE DATABASE hireflow OWNER {owner}")
+    cloud.replace_database()
     assert provision.revision(cloud.env["DATABASE_URL"]) is None
     cloud.commands.up()
     assert "migrations" in capsys.readouterr().out

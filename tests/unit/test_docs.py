@@ -175,7 +175,14 @@ def test_the_aws_commands_in_the_pages_exist(line: str) -> None:
     assert aws == "aws"
     if (service, operation) in NO_OPERATION:
         return
-    model = botocore.session.get_session().get_service_model(service)
+    session = botocore.session.get_session()
+    model = session.get_service_model(service)
+    if operation == "wait":
+        waiters = session.get_waiter_model(service)
+        known_waiters = {xform_name(name, "-"): name for name in waiters.waiter_names}
+        waiter, *words = words
+        assert waiter in known_waiters
+        operation = xform_name(waiters.get_waiter(known_waiters[waiter]).operation, "-")
     operations = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in operations
     shape = model.operation_model(operations[operation]).input_shape

@@ -37,6 +37,7 @@ OUTPUTS = {
     },
     "instance": {"InstanceEndpoint", "InstanceResourceId", "DatabaseName", "OwnerSecretArn"},
     "operations": {"DeadLetterQueueName", "DeadLetterQueueArn", "NoticesTopicArn", "DashboardName"},
+    "queries": {"QueryFolder"},
 }
 RELEASED = ROOT / "tests" / "released_templates"
 OWN_VALUES = {"ThroughProxy", "EndpointZones", "SecretsEndpoint"}  # outputs that repeat a parameter of their own part

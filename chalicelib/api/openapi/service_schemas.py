@@ -38,6 +38,11 @@ BACKUPS = closed(
                         **or_null(A_TIME),
                         "description": "when the restore point was verified; null if it is not verified",
                     },
+                    "previous_database": {
+                        **or_null(RESTORE_POINT),
+                        "description": "the last restore point of the database that this database has replaced;"
+                        " null if it has replaced none, or if that restore point has been restored",
+                    },
                     "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
                 }
             ),

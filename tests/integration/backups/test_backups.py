@@ -9,7 +9,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -209,6 +209,65 @@ def test_another_database_with_equal_versions_counts_as_changed(storage: Storage
     found["origin"] = "elsewhere"
     storage.backup.put(manifest.manifest_key(first), json.dumps(found).encode(), "application/json")
     assert backup().outcome == "created"
+
+
+def of_another_database(storage: Storage, restore_point: str) -> None:
+    """Change the manifest of a restore point as if another database had written it."""
+    found = manifest.get(storage.backup, restore_point)
+    other = replace(found, origin="another")
+    storage.backup.put(manifest.manifest_key(restore_point), other.to_json(), "application/json")
+
+
+def test_a_new_empty_database_makes_no_restore_point(
+    database: Database, storage: Storage, backup: Backup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A restore of the newest restore point must bring the rows of the lost database back."""
+    parents(database)
+    lost = backup()
+    of_another_database(storage, lost.restore_point)
+    sql(database, "TRUNCATE departments, jobs CASCADE")
+    before = manifest.names(storage.backup)
+    with caplog.at_level(logging.INFO, "hireflow.backups"):
+        later = backup(NOW + timedelta(days=400))
+    assert (later.outcome, later.restore_point, later.deleted) == ("waiting", lost.restore_point, [])
+    assert manifest.names(storage.backup) == before
+    assert [record.levelname for record in caplog.records if record.name == "hireflow.backups"][-1] == "WARNING"
+
+
+def test_restore_points_of_a_new_database_name_the_last_one_of_the_database_before(
+    database: Database, storage: Storage, backup: Backup
+) -> None:
+    parents(database)
+    lost = backup().restore_point
+    of_another_database(storage, lost)
+    sql(database, "DELETE FROM jobs")
+    first = backup()
+    sql(database, "DELETE FROM departments")
+    second = backup()
+    assert [run.outcome for run in (first, second)] == ["created", "created"]
+    made = [manifest.get(storage.backup, run.restore_point) for run in (first, second)]
+    assert [each.previous_database for each in made] == [lost, lost]
+    assert manifest.get(storage.backup, lost).previous_database is None
+
+
+@pytest.mark.parametrize(("status", "remains"), [("succeeded", False), ("failed", True)])
+def test_a_restored_point_of_the_database_before_is_named_no_longer(
+    database: Database, storage: Storage, backup: Backup, status: str, remains: bool
+) -> None:
+    parents(database)
+    lost = backup().restore_point
+    of_another_database(storage, lost)
+    restored = f"'jobs', 's3://landing/restores/1/jobs.avro', 'restore', '{status}', '{lost}'"
+    sql(database, f"INSERT INTO loads (dataset, source, kind, status, restore_point) VALUES ({restored})")
+    made = manifest.get(storage.backup, backup().restore_point)
+    assert made.previous_database == (lost if remains else None)
+
+
+def test_an_empty_database_is_backed_up_if_the_other_one_was_empty_too(storage: Storage, backup: Backup) -> None:
+    of_another_database(storage, backup().restore_point)
+    second = backup()
+    assert second.outcome == "created"
+    assert manifest.get(storage.backup, second.restore_point).previous_database is None
 
 
 def test_a_restore_point_that_lost_a_file_is_followed_by_a_whole_one(storage: Storage, backup: Backup) -> None:

@@ -598,6 +598,49 @@ def test_restore_stops_at_the_first_failed_load(api: FakeApi, run: Run) -> None:
     assert not api.to("/jobs/backup/restore")
 
 
+def test_restore_names_the_loads_with_rejects_after_all_datasets(api: FakeApi, run: Run) -> None:
+    expect_restores(api, rejected=3, resolved=1, waiting=1)
+    for number in (7, 8, 9):
+        api.on("GET", f"/loads/{number}/rejects", {"reasons": [], "rejects": [], "truncated": False})
+    done = run("restore", "all", "--yes")
+    named = ", ".join(f"hireflow rejects {number}" for number in (7, 8, 9))
+    assert (done.exit_code, done.stderr) == (1, f"error: some rows were rejected, and were not restored: {named}\n")
+
+
+def test_a_restore_succeeds_although_rows_wait_for_their_parents(api: FakeApi, run: Run) -> None:
+    expect_restores(api, rejected=2, resolved=1, waiting=1)
+    for number in (7, 8, 9):
+        api.on("GET", f"/loads/{number}/rejects", {"reasons": [], "rejects": [], "truncated": False})
+    assert run("restore", "all", "--yes").exit_code == 0
+
+
+EARLIER = "20210727T150000.000000Z"
+
+
+@pytest.mark.parametrize(("rows_before", "status"), [(1201, 1), (1200, 0)])
+def test_restore_asks_for_the_point_if_a_new_database_has_fewer_rows_than_the_one_before(
+    api: FakeApi, run: Run, rows_before: int, status: int
+) -> None:
+    newest = {**BACKUP, "previous_database": EARLIER}
+    before = {**BACKUP, "restore_point": EARLIER, "tables": {"jobs": {**BACKUP["tables"]["jobs"], "rows": rows_before}}}
+    newest["tables"] = {"jobs": BACKUP["tables"]["jobs"]}
+    expect_restores(api, newest)
+    api.on("GET", "/backups", {"backups": [before], "next_cursor": None})
+    done = run("restore", "all", "--yes")
+    assert done.exit_code == status
+    assert api.to("/backups")[1].query == {"limit": "1", "cursor": "20210727T150000.000001Z"}
+    if status:
+        assert (
+            f"{POINT} is of a new database and has 1,200 rows, but {EARLIER} is of the database before" in done.stderr
+        )
+        assert not [asked for asked in api.asked if asked.method == "POST"]
+
+
+def test_restore_takes_the_newest_point_if_the_one_of_the_database_before_has_expired(api: FakeApi, run: Run) -> None:
+    expect_restores(api, {**BACKUP, "previous_database": EARLIER})
+    assert run("restore", "all", "--yes").exit_code == 0
+
+
 def test_restore_finds_a_restore_point_by_its_name(api: FakeApi, run: Run) -> None:
     expect_restores(api)
     assert run("restore", "jobs", "--point", POINT, "--yes").exit_code == 0

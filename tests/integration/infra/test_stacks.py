@@ -3,7 +3,7 @@
 This CloudFormation supports everything in the templates `storage` and `operations`, except the lifecycle rules of
 buckets. It lacks some resources of `network` and `database`: the rules between security groups, the database proxy, the
 rotation, and the secret that RDS creates for the owner of a cluster. These tests leave out the resources that are
-lacking. tests/unit/test_templates.py checks their templates.
+lacking, and the template `queries`. tests/unit/test_templates.py checks their templates.
 """
 
 import json
@@ -27,6 +27,7 @@ from tests.integration.embedded import Client, clients
 from tests.templates import parsed, resources, without, written
 
 LACKING = {
+    "queries": ("AWS::Logs::QueryDefinition",),
     "network": ("AWS::EC2::SecurityGroupIngress",),
     "database": (
         "AWS::EC2::SecurityGroupIngress",
@@ -270,7 +271,7 @@ def test_alarms_watch_every_function_by_its_name(client: Client, cloud: Cloud) -
     (listener,) = client("sns").list_subscriptions_by_topic(TopicArn=topic["TopicArn"])["Subscriptions"]
     assert (listener["Protocol"], listener["Endpoint"]) == ("email", "somebody@example.com")
     widgets = json.loads(watch.get_dashboard(DashboardName=made["DashboardName"])["DashboardBody"])["widgets"]
-    assert len(widgets) == 10
+    assert len(widgets) == 12
     assert ["Hireflow", "BackupLag", "service", "hireflow", "stage", "prod"] in widgets[2]["properties"]["metrics"]
 
 

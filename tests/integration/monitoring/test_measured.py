@@ -1,5 +1,6 @@
 """Tests the metrics that the functions write as log lines."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -40,6 +41,27 @@ def test_a_load_is_measured(api: Api, landing: Landing, lines: Lines) -> None:
     assert points["RowsPerSecond", JOBS] == pytest.approx(3 / points["LoadSeconds", JOBS], rel=0.1)
     [logged] = lines.all(message="load succeeded")
     assert (line["load_id"], line["request_id"]) == (logged["load_id"], logged["request_id"])
+
+
+def test_the_reasons_of_rejects_are_counted_by_their_codes_without_values(
+    api: Api, landing: Landing, lines: Lines
+) -> None:
+    invoke(api, "ingest", landing.put("jobs.csv", f"1,Clerk\n2,\n,\n{SECRET},Smith\n"))
+    counted = {line["code"]: line["rejected"] for line in lines.all(message="rows rejected")}
+    [load] = lines.all(message="load succeeded")
+    summary = api.get(f"/loads/{load['load_id']}/rejects").body["reasons"]
+    expected: Counter[str] = Counter()
+    for reason in summary:
+        expected[reason["code"]] += reason["count"]
+    assert counted == dict(expected)
+    assert len(counted) > 1
+    assert {line["load_id"] for line in lines.all(message="rows rejected")} == {load["load_id"]}
+    assert SECRET not in lines.text
+
+
+def test_a_load_without_rejects_logs_no_reasons(api: Api, landing: Landing, lines: Lines) -> None:
+    invoke(api, "ingest", landing.put("jobs.csv", "1,Clerk\n"))
+    assert lines.all(message="rows rejected") == []
 
 
 def test_a_load_is_measured_once(api: Api, landing: Landing, lines: Lines) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -123,6 +124,7 @@ def test_the_summary_has_the_json_that_the_api_shows() -> None:
         "restore_point": NAME,
         "created_at": "2021-07-27T16:02:08.123456Z",
         "verified_at": None,
+        "previous_database": None,
         "tables": {"jobs": {"rows": 3, "bytes": 42, "sha256": "ab" * 32}},
     }
     assert point(jobs=7).summary().to_json() == shown
@@ -130,6 +132,16 @@ def test_the_summary_has_the_json_that_the_api_shows() -> None:
         **shown,
         "verified_at": "2021-07-27T16:02:08Z",
     }
+
+
+def test_a_manifest_names_the_last_restore_point_of_the_database_before() -> None:
+    with_previous = replace(point(jobs=7), previous_database=ago(hours=1))
+    read = Manifest.parse(NAME, with_previous.to_json())
+    assert read == with_previous
+    assert read.summary().to_json()["previous_database"] == ago(hours=1)
+    of_an_earlier_release = json.loads(point(jobs=7).to_json())
+    del of_an_earlier_release["previous_database"]
+    assert Manifest.parse(NAME, json.dumps(of_an_earlier_release).encode()) == point(jobs=7)
 
 
 def _changed(path: tuple[str, ...], value: Any) -> bytes:
@@ -156,6 +168,8 @@ BROKEN = [
     _changed(("created_at",), "2021-07-27T16:02:08+00:00"),
     _changed(("origin",), None),
     _changed(("schema_version",), 3),
+    _changed(("previous_database",), 5),
+    _changed(("previous_database",), "yesterday"),
     _changed(("tables",), []),
     _changed(("tables", "jobs"), 1),
     _changed(("tables", "jobs"), {"rows": 1}),

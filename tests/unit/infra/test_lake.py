@@ -4,15 +4,33 @@ import json
 import re
 
 import pytest
+from cfnlint.decode import decode
 
 from chalicelib.backups import manifest
 from chalicelib.core.datasets import DATASETS
 from chalicelib.formats import avro
 from infra.aws import lake
+from tests.templates import parsed
 
 
 def test_the_template_is_up_to_date_with_the_declaration() -> None:
     assert lake.FILE.read_text() == lake.template(), "run: python -m infra.aws.lake"
+
+
+def test_every_stage_may_have_the_tables_although_sql_names_have_no_hyphens() -> None:
+    template, problems = decode(str(lake.FILE))
+    assert not problems
+    stage = template["Parameters"]["Stage"]
+    assert stage["AllowedPattern"] == parsed("storage")["Parameters"]["Stage"]["AllowedPattern"]
+    text, variables = template["Resources"]["Database"]["Properties"]["DatabaseInput"]["Name"]["Fn::Sub"]
+    between, split = variables["Words"]["Fn::Join"]
+    assert (text, split) == ("hireflow_${Words}", {"Fn::Split": ["-", {"Ref": "Stage"}]})
+    assert re.fullmatch(r"\w+", text.replace("${Words}", between.join(["prod", "eu", "2"])))
+
+
+def test_arns_have_the_partition_of_the_region() -> None:
+    for template in lake.FILE.parent.glob("**/*.yaml"):
+        assert not re.search(r"arn:aws[\w-]*:", template.read_text()), template.name
 
 
 @pytest.mark.parametrize("name", DATASETS)
