@@ -1,5 +1,5 @@
-"""Tests a stage on which only the relay can measure the dead-letter queue. /health and the dashboard show the depth that
-was measured last, and its age if it is old."""
+"""Tests a stage on which only the relay can measure the dead-letter queue. /health and the dashboard show the depth
+that was measured last, and its age if it is old."""
 
 import pytest
 
