@@ -22,5 +22,7 @@ def test_the_schedules_have_the_documented_intervals(cloud: Cloud) -> None:
     for function in ("backup", "sweep"):
         [rule] = [rule for name, rule in rules.items() if function in name]
         assert (rule["ScheduleExpression"], rule["State"]) == ("rate(3 minutes)", "ENABLED")
+    [relay] = [rule for name, rule in rules.items() if "relay" in name]
+    assert (relay["ScheduleExpression"], relay["State"]) == ("rate(1 minute)", "ENABLED")
     [verify] = [rule for name, rule in rules.items() if "verify" in name]
     assert (verify["ScheduleExpression"], verify["State"]) == ("rate(1 day)", "ENABLED")
