@@ -1,17 +1,25 @@
 """Reads the policies of infra/aws/templates/deployer.yaml as IAM would see them, for the stage prod in one account."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from tests.templates import listed, parsed
+import cfnlint
+
+from infra.aws.stacks import PARTS
+from tests.templates import listed, parsed, resources
 
 ACCOUNT, REGION, STAGE = "000000000000", "us-east-1", "prod"  # the account and the region of the embedded cloud
 _KNOWN = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "Stage": STAGE}
 PLAN, DEPLOY = "PlanRole", "DeployRole"
+_SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
+# Types that AWS's macro SecretsManager-2024-09-16 adds to database.yaml, for the function that rotates passwords.
+_OF_MACRO = ("AWS::Lambda::Function", "AWS::Lambda::Permission", "AWS::IAM::Role")
 
 
 @dataclass(frozen=True)
@@ -31,9 +39,9 @@ class Statement:
 
 def policies(role: str) -> dict[str, dict[str, Any]]:
     """Return the policy documents of a role by the names of their resources, with all names filled in."""
-    resources = parsed("deployer")["Resources"]
-    attached = [one["Ref"] for one in resources[role]["Properties"]["ManagedPolicyArns"]]
-    return {name: _filled(resources[name]["Properties"]["PolicyDocument"]) for name in attached}
+    made = parsed("deployer")["Resources"]
+    attached = [one["Ref"] for one in made[role]["Properties"]["ManagedPolicyArns"]]
+    return {name: _filled(made[name]["Properties"]["PolicyDocument"]) for name in attached}
 
 
 def statements(role: str) -> Iterator[Statement]:
@@ -61,6 +69,17 @@ def _filled(tree: Any) -> Any:
     if "Fn::If" in tree:
         return _filled(tree["Fn::If"][1])
     return {name: _filled(value) for name, value in tree.items()}
+
+
+def permissions() -> Iterator[tuple[str, str]]:
+    """Yield each type of resource in the templates of a stage, with each permission in AWS's schema of this type."""
+    files = json.loads((_SCHEMAS / "providers" / f"{REGION}.json").read_text())
+    kinds = {it["Type"] for part in PARTS for it in resources(parsed(part)).values()}
+    for kind in sorted({*kinds, *_OF_MACRO}):
+        handlers = json.loads((_SCHEMAS / "resources" / f"{files[kind]}.json").read_text())["handlers"]
+        for operation in ("create", "read", "update", "delete"):
+            for permission in handlers.get(operation, {}).get("permissions", ()):
+                yield kind, permission
 
 
 @cache

