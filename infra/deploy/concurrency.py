@@ -1,6 +1,6 @@
 """Reserves concurrency of Lambda for `ingest` and the API, so that a burst cannot use up the database's connections.
 
-Each running instance of a function holds one connection. A reservation is also a limit. S3's events beyond the limit
+Each running instance of a function holds one connection, except functions outside of the network. A reservation is also a limit. S3's events beyond the limit
 wait in Lambda's queue, which retries them for six hours, so no attempt of a load is lost.
 """
 
@@ -65,7 +65,7 @@ def with_reservations(target: Target, connections: int) -> tuple[Target, tuple[s
     quota = quota_of(target.client("lambda"), [deployed_name(target.stage, name) for name in settings])
     wishes = {
         name: number
-        for name, number in wanted(connections, len(settings.keys() - {INGEST, API})).items()
+        for name, number in wanted(connections, len(settings.keys() - {INGEST, API, *target.outside})).items()
         if name not in chosen
     }
     given = affordable(wishes, quota.room - sum(chosen.values()))

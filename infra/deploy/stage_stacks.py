@@ -25,6 +25,10 @@ class StageStacks:
     cloud: Cloud
     report: Callable[[str], None]
 
+    def parts(self, chosen: Chosen) -> tuple[str, ...]:
+        """Return the stacks of the profile, each after the stacks whose outputs it needs."""
+        return tuple(part for part in self.stacks.PARTS if part in profile_of(chosen).parts)
+
     def outputs(self, part: str) -> Outputs:
         """Return the outputs of a stack, empty if it does not exist."""
         try:
@@ -56,13 +60,12 @@ class StageStacks:
             wanted = self.given(part, outputs, chosen)
             return replacement.widest(self.outputs(part), wanted) if wide and part == "network" else wanted
 
-        parts = profile_of(chosen).parts
-        return layers.deploy(self.stacks, self.cloud, self.stage, parts, given, self.report)
+        return layers.deploy(self.stacks, self.cloud, self.stage, self.parts(chosen), given, self.report)
 
     def plan(self, chosen: Chosen) -> tuple[dict[str, list[str]], list[str], Outputs]:
         """Return the changes of each stack, the stacks that wait for outputs of others, and the present outputs."""
         changes, waiting, outputs = dict[str, list[str]](), list[str](), Outputs()
-        for part in profile_of(chosen).parts:
+        for part in self.parts(chosen):
             try:
                 known = self.given(part, outputs, chosen)
             except KeyError:  # the part needs an output of a stack that does not exist yet

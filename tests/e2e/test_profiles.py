@@ -97,7 +97,8 @@ def supported(folder: Path) -> SimpleNamespace:
         }
         return {**found, **lacking[part], "OwnerSecretArn": _OWNER_SECRET}
 
-    return SimpleNamespace(**{**vars(stacks), "apply": apply, "plan": plan, "outputs": outputs})
+    parts = tuple(part for part in stacks.PARTS if part != "queries")  # this cloud does not know the saved queries
+    return SimpleNamespace(**{**vars(stacks), "apply": apply, "plan": plan, "outputs": outputs, "PARTS": parts})
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ _SAMPLE = {
     "database": {"VpcId": "vpc-1", "PrivateSubnetIds": "subnet-1,subnet-2", "FunctionsSecurityGroupId": "sg-1"},
     "instance": {"VpcId": "vpc-1", "PrivateSubnetIds": "subnet-1,subnet-2", "FunctionsSecurityGroupId": "sg-1"},
     "operations": {"AlarmEmail": "somebody@example.com"},
+    "queries": {},
 }
 _ANY_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/any/1"
 

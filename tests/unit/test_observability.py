@@ -37,6 +37,7 @@ def alarms() -> dict[str, str]:
         properties = alarm["Properties"]
         name, described = ("".join(texts(properties[key])) for key in ("AlarmName", "AlarmDescription"))
         short = name.removeprefix("hireflow-${Stage}-").removeprefix("${Function}-")
+        short = short if short.partition("-")[2] not in loop[1] else short.partition("-")[2]
         for metric in loop[1] if "${Metric}" in short else [""]:
             found[short.replace("${Metric}", metric)] = described.replace("${Metric}", metric)
     return found

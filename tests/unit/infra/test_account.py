@@ -160,7 +160,7 @@ def test_the_owners_password_is_passed_to_the_migration_and_nowhere_else(account
 
     def answer(**request: Any) -> dict[str, Any]:
         sent.append(request)
-        return {"Payload": BytesIO(b"null")}
+        return {"Payload": BytesIO(b"{}")}
 
     clients = {"secretsmanager": secrets, "lambda": SimpleNamespace(invoke=answer)}
     known = WithClients(**{each.name: getattr(target, each.name) for each in fields(Target)})

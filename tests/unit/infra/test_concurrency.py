@@ -45,7 +45,7 @@ def test_the_last_100_of_an_account_are_never_reserved(total: int, of_others: in
 @pytest.mark.parametrize(
     ("room", "expected"),
     [
-        (900, {INGEST: 20, API: 67}),
+        (900, {INGEST: 20, API: 65}),
         (60, {INGEST: 20, API: 40}),
         (39, {INGEST: 20}),  # a limit of 19 requests at the same time would harm the API more than a burst does
         (7, {INGEST: 7}),
@@ -55,7 +55,7 @@ def test_the_last_100_of_an_account_are_never_reserved(total: int, of_others: in
     ],
 )
 def test_ingest_comes_first_and_no_limit_is_harmfully_small(room: int, expected: Mapping[str, int]) -> None:
-    assert affordable(wanted(CONNECTIONS, 6), room) == expected
+    assert affordable(wanted(CONNECTIONS, 7), room) == expected
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def test_what_the_stage_holds_already_counts_as_room() -> None:
         1000, 900, 70
     )
     first, _ = with_reservations(Account(1000, 1000).target(), CONNECTIONS)
-    again, _ = with_reservations(Account(1000, 1000 - 87, first.reserved).target(), CONNECTIONS)
-    assert first.reserved == again.reserved == {INGEST: 20, API: 67}
+    again, _ = with_reservations(Account(1000, 1000 - 85, first.reserved).target(), CONNECTIONS)
+    assert first.reserved == again.reserved == {INGEST: 20, API: 65}
 
 
 def test_the_plan_shows_the_reservations_of_the_configuration() -> None:
@@ -111,7 +111,7 @@ def test_the_plan_shows_the_reservations_of_the_configuration() -> None:
     assert {name: each["reserved concurrency"] for name, each in shown.items()} == {
         **dict.fromkeys(FUNCTIONS),
         INGEST: 20,
-        API: 67,
+        API: 65,
     }
     assert notes == ()
     assert project.release(target) != project.release(replace(target, reserved={}))  # a change is deployed
@@ -121,7 +121,7 @@ def test_a_new_account_reserves_nothing_and_the_plan_says_so() -> None:
     target, notes = with_reservations(Account(10, 10).target(), CONNECTIONS)
     assert target.reserved == {}
     assert list(plan.Plan({}, notes=notes).lines())[-1] == (
-        "note: of 87 concurrent executions for ingest and api_handler, 0 can be reserved, because the account's quota"
+        "note: of 85 concurrent executions for ingest and api_handler, 0 can be reserved, because the account's quota"
         " is 10, so a burst may use up the database's connections: ask AWS for more: Service Quotas L-B99A9384"
     )
 
@@ -136,4 +136,4 @@ def test_reservations_in_the_users_configuration_stay(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     target, notes = with_reservations(Account(1000, 1000).target(tmp_path), CONNECTIONS)
     assert target.reserved == {API: 900 - 853}
-    assert "of 67 concurrent executions for api_handler, 47 can be reserved" in notes[0]
+    assert "of 65 concurrent executions for api_handler, 47 can be reserved" in notes[0]

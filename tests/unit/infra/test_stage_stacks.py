@@ -112,7 +112,7 @@ def test_parts_wait_for_the_outputs_of_stacks_that_do_not_exist(tmp_path: Path) 
 
     new = StageStacks(made.stage, tmp_path, made.stacks, Cloud(lambda _: NewStage()), made.report)
     changes, waiting, _ = new.plan(choose("prod", {"PROFILE": "tiny"}, {}))
-    assert list(changes) == ["storage", "network", "operations"]
+    assert list(changes) == ["storage", "network", "operations", "queries"]
     assert waiting == ["instance"]
 
 
