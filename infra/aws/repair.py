@@ -3,7 +3,7 @@
 from infra.aws import protection
 from infra.aws.changes import token
 from infra.aws.cloud import Cloud
-from infra.aws.stack_status import ended, reason, resources, settled, was_rolled_back
+from infra.aws.stack_status import ended, failed_resources, reason, resources, settled, was_rolled_back
 from infra.errors import CloudError
 
 NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
@@ -61,26 +61,33 @@ def remove(cloud: Cloud, stack: str, *, leave: bool = False, cure: str = _SAME) 
     if found is None:
         return []
     stack_id, failed_before = found["StackId"], found["StackStatus"] == "DELETE_FAILED"
+    why = ""
     for _ in range(_ATTEMPTS):
         protection.switch(cloud, stack_id, on=False)
-        why = _deletion_failure(cloud, stack_id)
-        if why is None:
+        failure = _deletion_failure(cloud, stack_id)
+        if failure is None:
             return []
+        why = failure
     if leave and failed_before:
-        return _leave_behind(cloud, stack, stack_id)
+        return _leave_behind(cloud, stack, stack_id, why)
     raise CloudError(f"stack {stack} is not deleted: {why}; {cure}")
 
 
-def _leave_behind(cloud: Cloud, stack: str, stack_id: str) -> list[str]:
-    left: list[str] = []
-    why: str | None = "CloudFormation does not say why"
+def _leave_behind(cloud: Cloud, stack: str, stack_id: str, why: str) -> list[str]:
+    """Delete the stack without the resources that cannot be deleted. `why` says why the last deletion failed.
+
+    Other resources may be in use by those that are left behind. Then these are left behind, too.
+    """
+    left: set[str] = set()
     while failed := [it for it in resources(cloud, stack_id) if it["ResourceStatus"] == "DELETE_FAILED"]:
         names = {it["LogicalResourceId"] for it in failed}
-        if names <= set(left) or any(it["ResourceType"] in protection.KINDS for it in failed):
+        if names <= left or any(it["ResourceType"] in protection.KINDS for it in failed):
             break
-        left = sorted({*left, *names})
-        if (why := _deletion_failure(cloud, stack_id, left)) is None:
-            return left
+        left |= names
+        again = _deletion_failure(cloud, stack_id, sorted(names))
+        if again is None:
+            return sorted(left)
+        why = again
     raise CloudError(f"stack {stack} is not deleted: {why}; {_SAME}")
 
 
@@ -98,8 +105,8 @@ def _continue_rollback(cloud: Cloud, stack: str) -> None:
     if ended(cloud, stack) == "UPDATE_ROLLBACK_COMPLETE":
         return
     why = reason(cloud, stack, mark)
-    failed = [it["LogicalResourceId"] for it in resources(cloud, stack) if it["ResourceStatus"] == "UPDATE_FAILED"]
-    skip = f"aws cloudformation continue-update-rollback --stack-name {stack} --resources-to-skip {' '.join(failed)}"
+    names = " ".join(failed_resources(cloud, stack, mark))
+    skip = f"aws cloudformation continue-update-rollback --stack-name {stack} --resources-to-skip {names}"
     raise CloudError(
         f"stack {stack} cannot go back to its last state: {why}; repair this resource, or skip it with `{skip}`, and"
         " run make deploy again"

@@ -69,17 +69,21 @@ def was_rolled_back(cloud: Cloud, stack: str) -> bool:
 
 def reason(cloud: Cloud, stack: str, token: str) -> str:
     """Return the reason of the operation's first failure. Later failures mostly say only that they were cancelled."""
-    failed = [
-        event
-        for event in _events(cloud, stack)
-        if event.get("ClientRequestToken") == token and event["ResourceStatus"].endswith("_FAILED")
-    ]
+    failed = _failures(cloud, stack, token)
     if not failed:
         return "CloudFormation does not say why"
     first = failed[-1]
     if first["PhysicalResourceId"] == first["StackId"] and (found := invalid(cloud, StackName=stack)):
         return found
     return one_sentence(f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason')}")
+
+
+def failed_resources(cloud: Cloud, stack: str, token: str) -> list[str]:
+    """Return the names in the template of the resources that failed in this operation."""
+    names = {
+        it["LogicalResourceId"] for it in _failures(cloud, stack, token) if it["PhysicalResourceId"] != it["StackId"]
+    }
+    return sorted(names)
 
 
 def invalid(cloud: Cloud, **where: str) -> str | None:
@@ -95,6 +99,15 @@ def invalid(cloud: Cloud, **where: str) -> str | None:
         for event in page["OperationEvents"]
     )
     return next((one_sentence(f"{name}: {reason}") for name, reason in reasons if reason), None)
+
+
+def _failures(cloud: Cloud, stack: str, token: str) -> list[dict[str, Any]]:
+    """Return the failures of the operation with this token, the newest first."""
+    return [
+        event
+        for event in _events(cloud, stack)
+        if event.get("ClientRequestToken") == token and event["ResourceStatus"].endswith("_FAILED")
+    ]
 
 
 def one_sentence(text: str) -> str:

@@ -59,6 +59,7 @@ class FakeAccount:
 
     things: dict[tuple[str, str], Thing] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    clusters_made: int = 0
     snapshots: list[str] = field(default_factory=list)  # names of the clusters of which RDS made a final snapshot
     watch: Callable[[], None] = lambda: None  # runs at every call
     calls: int = 0
@@ -66,14 +67,11 @@ class FakeAccount:
 
     def __post_init__(self) -> None:
         self.numbers = count(1)
-        self._clients: dict[str, Any] = {}
 
     # --- the process that deploys
 
     def client(self, service: str) -> Any:
-        if service not in self._clients:
-            self._clients[service] = client(service, self.backend(service), self.admit)
-        return self._clients[service]
+        return client(service, self.backend(service), self.admit)
 
     def backend(self, service: str) -> object:
         return {"rds": Rds, "s3": S3, "logs": Logs, "secretsmanager": SecretsManager}[service](self)
@@ -107,6 +105,7 @@ class FakeAccount:
         thing = Thing(kind, physical, properties, owner)
         thing.protected = is_true(properties, "DeletionProtection")
         self.things[kind, physical] = thing
+        self.clusters_made += kind == CLUSTER
         if failure:
             raise Failed(f"{kind} did not stabilize.")
         return thing

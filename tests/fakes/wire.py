@@ -7,6 +7,8 @@ something that AWS does not have.
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from botocore import xform_name
@@ -28,22 +30,41 @@ class Refused(Exception):
         self.code = code
 
 
+@dataclass
+class Wire:
+    """A boto3 client. `backend` has a method for every operation; `admit` runs before each request.
+
+    A client takes a third of a second to make, so all fake accounts share the clients of a process.
+    """
+
+    client: Any
+    backend: object = None
+    admit: Callable[[], None] = lambda: None
+
+
 def client(service: str, backend: object, admit: Callable[[], None]) -> Any:
-    """Return a client of the service. `backend` has a method for every operation; `admit` runs before each request."""
+    """Return the client of the service. From now on, this backend answers its requests."""
+    wire = _wire(service)
+    wire.backend, wire.admit = backend, admit
+    return wire.client
+
+
+@cache
+def _wire(service: str) -> Wire:
     of_fake: Any = session(region_name=REGION, aws_access_key_id="key", aws_secret_access_key="secret")
-    made = of_fake.client(service)
+    wire = Wire(of_fake.client(service))
 
     def keep(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["given"] = dict(params)
 
     def answer(model: OperationModel, context: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
-        admit()
+        wire.admit()
         given = context["given"]
         problems = list(violations(given, model.input_shape)) if model.input_shape else []
         try:
             if problems:
                 raise Refused("ValidationError", "; ".join(problems))
-            found = getattr(backend, xform_name(model.name))(**given) or {}
+            found = getattr(wire.backend, xform_name(model.name))(**given) or {}
         except Refused as error:
             return _refusal(model, error)
         if model.output_shape:
@@ -53,9 +74,9 @@ def client(service: str, backend: object, admit: Callable[[], None]) -> Any:
             assert not wrong, f"{model.name}: {wrong}"
         return _response(200), {**found, "ResponseMetadata": {}}
 
-    made.meta.events.register("before-parameter-build", keep)
-    made.meta.events.register("before-call", answer)
-    return made
+    wire.client.meta.events.register("before-parameter-build", keep)
+    wire.client.meta.events.register("before-call", answer)
+    return wire
 
 
 def _refusal(model: OperationModel, error: Refused) -> tuple[AWSResponse, dict[str, Any]]:

@@ -1,0 +1,105 @@
+"""A stage in a fake account, and the part of a deployment that makes and deletes its stacks."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from infra.aws import stacks
+from infra.aws.changes import Wanted
+from infra.aws.cloud import Cloud
+from infra.aws.stacks import PARTS, TEMPLATES
+from infra.deploy import layers
+from infra.errors import CloudError
+from tests.fakes.account import CLUSTER, Thing
+from tests.fakes.cloudformation import FakeAws
+from tests.fakes.templates import read
+
+STAGE = "prod"
+FINISHED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+Parameters = Mapping[str, Mapping[str, str]]
+_SAMPLE = {
+    "storage": {},
+    "network": {"S3PrefixListId": "pl-63a5400a"},
+    "database": {"VpcId": "vpc-1", "PrivateSubnetIds": "subnet-1,subnet-2", "FunctionsSecurityGroupId": "sg-1"},
+    "operations": {"AlarmEmail": "somebody@example.com"},
+}
+_ANY_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/any/1"
+
+
+def wanted(part: str, parameters: Mapping[str, str]) -> Wanted:
+    return Wanted.of(stacks.stack_name(STAGE, part), STAGE, TEMPLATES / f"{part}.yaml", parameters)
+
+
+def resources_of(part: str) -> list[str]:
+    """Return the names of all resources that the real template of the part makes."""
+    about = wanted(part, _SAMPLE[part])
+    return list(read(about.with_names(_ANY_ID), about.parameters).resources)
+
+
+# All resources but most of the alarms, which are alike.
+RESOURCES = [
+    (part, name)
+    for part in PARTS
+    for name in resources_of(part)
+    if not re.match(r"(Errors|Throttles|DatabaseIs)", name) or name in ("Errorsapi", "Throttlestokens")
+]
+
+
+@dataclass
+class Stage:
+    aws: FakeAws = field(default_factory=FakeAws)
+    lines: list[str] = field(default_factory=list)
+    in_service: Thing | None = None  # the cluster of the last complete deployment
+
+    def __post_init__(self) -> None:
+        self.cloud = Cloud(self.aws.client, self.aws.sleep)
+        self.aws.watch = self.check
+
+    def deploy(self, own: Parameters | None = None) -> None:
+        """Do what `Account.deploy` does with stacks. `own` are the parameters of the stage, by part."""
+
+        def given(part: str, outputs: layers.Outputs) -> dict[str, str]:
+            computed = dict(_SAMPLE[part])
+            if part == "database":
+                computed = {name: outputs[name] for name in computed}
+            return {**computed, **(own or {}).get(part, {})}
+
+        layers.deploy(stacks, self.cloud, STAGE, PARTS, given, self.lines.append)
+        self.in_service = self.cluster
+
+    def destroy(self) -> None:
+        self.in_service = None  # its owner has confirmed that it may be deleted
+        layers.destroy(stacks, self.cloud, STAGE, self.lines.append)
+
+    def check(self) -> None:
+        """The database that is in use exists and is protected, at every request."""
+        assert self.in_service is None or self.in_service is self.cluster
+        assert self.in_service is None or self.in_service.protected
+
+    def status(self, part: str) -> str | None:
+        return self.aws.status(stacks.stack_name(STAGE, part))
+
+    def delete_by_hand(self, part: str) -> None:
+        self.aws.delete_by_hand(stacks.stack_name(STAGE, part))
+
+    @property
+    def cluster(self) -> Thing | None:
+        return self.aws.find(CLUSTER, f"hireflow-{STAGE}")
+
+    @property
+    def statuses(self) -> list[str | None]:
+        return [self.status(part) for part in PARTS]
+
+    @property
+    def is_complete(self) -> bool:
+        protected = self.cluster is not None and self.cluster.protected
+        return protected and all(status in FINISHED for status in self.statuses)
+
+
+def advice(error: CloudError) -> str:
+    """Return what the message of the error says that a person has to do. The message must be one sentence."""
+    text = str(error)
+    assert not re.search(r"\.\s|\n|\.$", text), text
+    said = text.rpartition("; ")[2]
+    assert re.search(r"\brun (make|the (same )?command)\b", said), text
+    return said

@@ -1,0 +1,116 @@
+"""Tests that a deployment and a destruction recover from any sequence of failures, interruptions and interventions."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from infra.aws.stacks import PARTS
+from infra.errors import CloudError
+from tests.fakes.account import BUCKET, LOG_GROUP, Failure, Killed
+from tests.fakes.stages import RESOURCES, Parameters, Stage, advice
+
+CHANGES: tuple[Parameters, ...] = (
+    {},
+    {"database": {"MaxCapacity": "16"}},
+    {"storage": {"LandingDays": "60", "ErroredDays": "60"}, "database": {"LogDays": "30", "MinCapacity": "1"}},
+    {"operations": {"BackupLag": "1800", "AlarmEmail": ""}},
+)
+CONFIRMED = "run make destroy"  # what a person has to confirm
+TAKEN = "delete or rename what exists already and run the same command again"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, what fails while it runs, after how many requests it is killed, and what a person deleted before."""
+
+    command: str
+    change: Parameters
+    deleted: str | None
+    die_after: int | None
+    failures: list[Failure] = field(default_factory=list)
+
+
+FAILURES = st.builds(
+    Failure,
+    st.sampled_from([name for _, name in RESOURCES]),
+    st.sampled_from(["create", "update", "rollback", "delete", "delete"]),
+    times=st.integers(1, 4),
+    late=st.booleans(),
+)
+STEPS = st.builds(
+    Step,
+    st.sampled_from(["deploy", "deploy", "deploy", "destroy"]),
+    st.sampled_from(CHANGES),
+    st.none() | st.sampled_from(PARTS),
+    st.none() | st.integers(0, 120),
+    st.lists(FAILURES, max_size=3),
+)
+
+
+def take(stage: Stage, step: Step) -> None:
+    """Carry out a step. Every failure must say what to do."""
+    if step.deleted:
+        stage.delete_by_hand(step.deleted)
+    stage.aws.failures += step.failures
+    stage.aws.new_process(step.die_after)
+    try:
+        stage.deploy(step.change) if step.command == "deploy" else stage.destroy()
+    except CloudError as error:
+        advice(error)
+    except Killed:
+        pass
+    stage.aws.new_process()
+
+
+def deploy_as_told(stage: Stage, steps: list[Step]) -> None:
+    """Deploy until this succeeds, and do what each message says. Only manual cases need more than one attempt."""
+    for _ in range(4):
+        try:
+            return stage.deploy()
+        except CloudError as error:
+            said = advice(error)
+            if said.startswith(CONFIRMED):
+                assert any(step.deleted for step in steps), "no stack was deleted by hand, but a person must confirm"
+                stage.destroy()
+            elif said == TAKEN:
+                delete_the_ownerless(stage)
+            else:
+                raise
+    raise AssertionError("the deployment never succeeds")
+
+
+def delete_the_ownerless(stage: Stage) -> None:
+    for key, thing in list(stage.aws.things.items()):
+        if thing.owner is None and thing.kind not in (BUCKET, LOG_GROUP):
+            del stage.aws.things[key]
+
+
+@given(st.lists(STEPS, min_size=1, max_size=5))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_deployment_after_any_failures_ends_with_all_stacks_complete(steps: list[Step]) -> None:
+    """`Stage.check` holds at every request: the database that is in use exists and stays protected."""
+    stage = Stage()
+    buckets: set[str] = set()
+    for step in steps:
+        take(stage, step)
+        names = {thing.physical for thing in stage.aws.of_kind(BUCKET)}
+        assert buckets <= names
+        buckets = names
+    stage.aws.failures.clear()
+    deploy_as_told(stage, steps)
+    assert stage.is_complete
+
+
+@given(st.lists(STEPS, min_size=1, max_size=5))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_destruction_after_any_failures_ends_without_stacks_and_keeps_the_data(steps: list[Step]) -> None:
+    stage = Stage()
+    for step in steps:
+        take(stage, step)
+    buckets = {thing.physical for thing in stage.aws.of_kind(BUCKET)}
+    stage.aws.failures.clear()
+    stage.destroy()
+    assert stage.statuses == [None] * len(PARTS)
+    assert buckets <= {thing.physical for thing in stage.aws.of_kind(BUCKET)}
+    assert len(stage.aws.snapshots) == stage.aws.clusters_made  # RDS made one before it deleted a cluster
