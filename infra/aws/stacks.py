@@ -98,7 +98,7 @@ def s3_prefix_list(ec2: Any) -> str:
     with errors("the prefix list of S3"):
         found = ec2.describe_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])["PrefixLists"]
     if not found:
-        raise CloudError(f"there is no prefix list {name}")
+        raise CloudError(f"there is no prefix list {name}; choose another region, and run the same command again")
     return str(found[0]["PrefixListId"])
 
 

@@ -1,7 +1,8 @@
 """Reserves concurrency of Lambda for `ingest` and the API, so that a burst cannot use up the database's connections.
 
-Each running instance of a function holds one connection, except functions outside of the network. A reservation is also a limit. S3's events beyond the limit
-wait in Lambda's queue, which retries them for six hours, so no attempt of a load is lost.
+Each running instance of a function holds one connection, except functions outside of the network. A reservation is also
+a limit. S3's events beyond the limit wait in Lambda's queue, which retries them for six hours, so no attempt of a load
+is lost.
 """
 
 from collections.abc import Collection, Mapping

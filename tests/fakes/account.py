@@ -59,7 +59,8 @@ class FakeAccount:
 
     things: dict[tuple[str, str], Thing] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-    snapshots: list[str] = field(default_factory=list)  # names of the clusters of which RDS made a final snapshot
+    databases_made: int = 0
+    snapshots: list[str] = field(default_factory=list)  # names of the databases of which RDS made a final snapshot
     watch: Callable[[], None] = lambda: None  # runs at every call
     calls: int = 0
     die_at: int | None = None
@@ -104,6 +105,7 @@ class FakeAccount:
         thing = Thing(kind, physical, properties, owner)
         thing.protected = is_true(properties, "DeletionProtection")
         self.things[kind, physical] = thing
+        self.databases_made += is_database(thing)
         if failure:
             raise Failed(f"{kind} did not stabilize.")
         return thing
@@ -151,6 +153,11 @@ class FakeAccount:
         if not thing.kind.startswith("AWS::EC2::"):
             return []
         return [it.physical for it in others if f'"{thing.physical}"' in json.dumps(_flat(it.properties))]
+
+
+def is_database(thing: Thing) -> bool:
+    """Return whether the resource has data of its own. The data of an instance of a cluster belong to the cluster."""
+    return thing.kind == CLUSTER or (thing.kind == INSTANCE and _cluster_of(thing) is None)
 
 
 def _cluster_of(thing: Thing) -> str | None:

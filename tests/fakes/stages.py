@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from infra.aws import stacks
 from infra.aws.changes import Wanted
 from infra.aws.cloud import Cloud
+from infra.aws.profiles import PART_OF, STANDARD, TINY, Profile
 from infra.aws.stacks import PARTS
 from infra.deploy import layers
 from infra.errors import CloudError
-from tests.fakes.account import CLUSTER, Thing
+from tests.fakes.account import CLUSTER, INSTANCE, Thing
 from tests.fakes.cloudformation import FakeAws
 from tests.fakes.templates import read
 
@@ -29,13 +30,19 @@ _ANY_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/any/1"
 
 
 def wanted(part: str, parameters: Mapping[str, str]) -> Wanted:
-    return stacks.wanted(STAGE, part, parameters)
+    profile = TINY if part == PART_OF["instance"] else STANDARD
+    return stacks.wanted(STAGE, part, {**profile.parameters_of(part), **parameters})
 
 
 def resources_of(part: str) -> list[str]:
     """Return the names of all resources that the real template of the part makes."""
     about = wanted(part, _SAMPLE[part])
     return list(read(about.with_names(_ANY_ID), about.parameters).resources)
+
+
+def stage_with(part: str) -> "Stage":
+    """Return a stage whose profile has this part."""
+    return Stage(TINY if part == PART_OF["instance"] else STANDARD)
 
 
 # All resources but most of the alarms, which are alike.
@@ -49,9 +56,10 @@ RESOURCES = [
 
 @dataclass
 class Stage:
+    profile: Profile = STANDARD
     aws: FakeAws = field(default_factory=FakeAws)
     lines: list[str] = field(default_factory=list)
-    in_service: Thing | None = None  # the cluster of the last complete deployment
+    in_service: Thing | None = None  # the database of the last complete deployment
 
     def __post_init__(self) -> None:
         self.cloud = Cloud(self.aws.client, self.aws.sleep)
@@ -62,13 +70,13 @@ class Stage:
 
         def given(part: str, outputs: layers.Outputs) -> dict[str, str]:
             computed = dict(_SAMPLE[part])
-            if part == "database":
+            if part in PART_OF.values():
                 computed = {name: outputs[name] for name in computed}
-            return {**computed, **(own or {}).get(part, {})}
+            return {**self.profile.parameters_of(part), **computed, **(own or {}).get(part, {})}
 
-        for _ in layers.deploy(stacks, self.cloud, STAGE, PARTS, given, self.lines.append):
+        for _ in layers.deploy(stacks, self.cloud, STAGE, self.profile.parts, given, self.lines.append):
             pass
-        self.in_service = self.cluster
+        self.in_service = self.database
 
     def destroy(self) -> None:
         self.in_service = None  # its owner has confirmed that it may be deleted
@@ -76,7 +84,7 @@ class Stage:
 
     def check(self) -> None:
         """The database that is in use exists and is protected, at every request."""
-        assert self.in_service is None or self.in_service is self.cluster
+        assert self.in_service is None or self.in_service is self.database
         assert self.in_service is None or self.in_service.protected
 
     def status(self, part: str) -> str | None:
@@ -86,16 +94,18 @@ class Stage:
         self.aws.delete_by_hand(stacks.stack_name(STAGE, part))
 
     @property
-    def cluster(self) -> Thing | None:
-        return self.aws.find(CLUSTER, f"hireflow-{STAGE}")
+    def database(self) -> Thing | None:
+        if self.profile.database == "aurora":
+            return self.aws.find(CLUSTER, f"hireflow-{STAGE}")
+        return self.aws.find(INSTANCE, f"hireflow-{STAGE}-instance")
 
     @property
     def statuses(self) -> list[str | None]:
-        return [self.status(part) for part in PARTS]
+        return [self.status(part) for part in self.profile.parts]
 
     @property
     def is_complete(self) -> bool:
-        protected = self.cluster is not None and self.cluster.protected
+        protected = self.database is not None and self.database.protected
         return protected and all(status in FINISHED for status in self.statuses)
 
 

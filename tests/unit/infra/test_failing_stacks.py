@@ -8,7 +8,7 @@ import pytest
 from infra.aws import stacks
 from infra.errors import CloudError
 from tests.fakes.account import BUCKET, LOG_GROUP, SECRET, Failure, Killed
-from tests.fakes.stages import RESOURCES, STAGE, Parameters, Stage, advice, wanted
+from tests.fakes.stages import RESOURCES, STAGE, Parameters, Stage, advice, stage_with, wanted
 
 LARGER: Parameters = {"database": {"MaxCapacity": "16"}}
 SECRET_NAME = f"hireflow-{STAGE}-database-functions"
@@ -50,7 +50,8 @@ def test_a_deployment_makes_all_stacks_and_a_second_one_changes_nothing(deployed
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
 @pytest.mark.parametrize(("part", "resource"), RESOURCES)
-def test_any_resource_may_fail_while_it_is_made(stage: Stage, part: str, resource: str, late: bool) -> None:
+def test_any_resource_may_fail_while_it_is_made(part: str, resource: str, late: bool) -> None:
+    stage = stage_with(part)
     stage.aws.failures = [Failure(resource, "create", late=late)]
     message = failing(stage.deploy)
     assert message.startswith(f"stack hireflow-prod-{part} is ROLLBACK_COMPLETE: {resource}: ")
@@ -59,7 +60,8 @@ def test_any_resource_may_fail_while_it_is_made(stage: Stage, part: str, resourc
 
 
 @pytest.mark.parametrize(("part", "resource"), RESOURCES)
-def test_any_resource_may_fail_while_a_failed_creation_is_rolled_back(stage: Stage, part: str, resource: str) -> None:
+def test_any_resource_may_fail_while_a_failed_creation_is_rolled_back(part: str, resource: str) -> None:
+    stage = stage_with(part)
     last = [name for where, name in RESOURCES if where == part][-1]
     stage.aws.failures = [Failure(last, "create"), Failure(resource, "delete", times=2)]
     failing(stage.deploy)
@@ -71,7 +73,7 @@ def test_any_resource_may_fail_while_a_failed_creation_is_rolled_back(stage: Sta
 def test_the_database_is_protected_only_when_its_stack_is_complete(stage: Stage) -> None:
     seen: list[tuple[str | None, bool]] = []
     stage.aws.watch = lambda: seen.append(
-        (stage.status("database"), stage.cluster is not None and stage.cluster.protected)
+        (stage.status("database"), stage.database is not None and stage.database.protected)
     )
     stage.deploy()
     assert stage.is_complete
@@ -91,15 +93,15 @@ def test_an_update_does_not_replace_the_database(deployed: Stage) -> None:
 
 def test_a_stage_may_be_unprotected_if_its_parameters_say_so(stage: Stage) -> None:
     stage.deploy({"database": {"DeletionProtection": "false"}})
-    assert stage.cluster is not None
-    assert not stage.cluster.protected
+    assert stage.database is not None
+    assert not stage.database.protected
 
 
 def test_a_deployment_protects_a_database_that_lost_its_protection(deployed: Stage) -> None:
     """An interrupted destruction has taken the protection away, but the parameters of the stack still have it."""
-    assert deployed.cluster is not None
+    assert deployed.database is not None
     deployed.in_service = None
-    deployed.cluster.protected = False
+    deployed.database.protected = False
     deployed.deploy()
     assert deployed.is_complete
 
@@ -237,13 +239,15 @@ def test_resources_are_imported_only_if_a_deleted_stack_has_left_some(stage: Sta
 
 def test_a_bucket_of_another_stack_is_not_imported(stage: Stage) -> None:
     stage.deploy()
-    bucket = stage.aws.of_kind(BUCKET)[0]
+    buckets = stage.aws.of_kind(BUCKET)
     stage.destroy()
-    stage.aws.stacks[0].resources["Landing"].status = "CREATE_COMPLETE"
-    stage.aws.stacks[0].status = "CREATE_COMPLETE"
-    stage.aws.stacks[0].name = "somebody-else"
-    bucket.owner = stage.aws.stacks[0].id
+    other = stage.aws.stacks[0]  # the deleted stack becomes the existing stack of somebody else
+    other.name, other.status = "somebody-else", "CREATE_COMPLETE"
+    for bucket in buckets:
+        bucket.owner = other.id
+    stage.aws.requests.clear()
     assert "already exists; delete or rename what exists already" in failing(stage.deploy)
+    assert not any("ImportExistingResources" in given for _, given in stage.aws.requests)
 
 
 def test_a_secret_that_a_person_has_deleted_does_not_prevent_a_new_database(stage: Stage) -> None:
@@ -266,7 +270,7 @@ def test_a_secret_that_a_person_has_deleted_does_not_prevent_a_new_database(stag
 
 def test_a_name_that_is_taken_is_reported(stage: Stage) -> None:
     stage.deploy()
-    stage.in_service, cluster = None, stage.cluster
+    stage.in_service, cluster = None, stage.database
     stacks.delete(stage.cloud, STAGE, "database")
     assert cluster is not None
     cluster.owner = None
@@ -315,7 +319,7 @@ def test_a_plan_of_a_broken_stack_leaves_it_as_it_is(stage: Stage) -> None:
 def test_a_plan_leaves_no_stack(stage: Stage) -> None:
     planned = stacks.plan(stage.cloud, STAGE, "storage", {})
     assert {change.action for change in planned} == {"Add"}
-    assert stage.statuses == [None] * 4
+    assert set(stage.statuses) == {None}
 
 
 # --- destroy
@@ -324,20 +328,22 @@ def test_a_plan_leaves_no_stack(stage: Stage) -> None:
 def test_a_destruction_keeps_buckets_and_a_snapshot(deployed: Stage) -> None:
     buckets = deployed.aws.of_kind(BUCKET)
     deployed.destroy()
-    assert deployed.statuses == [None] * 4
+    assert set(deployed.statuses) == {None}
     assert {thing.kind for thing in deployed.aws.things.values()} == {BUCKET, LOG_GROUP}
     assert deployed.aws.of_kind(BUCKET) == buckets
     assert deployed.aws.snapshots == ["hireflow-prod"]
 
 
 @pytest.mark.parametrize(("part", "resource"), RESOURCES)
-def test_any_resource_may_fail_while_it_is_deleted(deployed: Stage, part: str, resource: str) -> None:
+def test_any_resource_may_fail_while_it_is_deleted(part: str, resource: str) -> None:
+    deployed = stage_with(part)
+    deployed.deploy()
     deployed.aws.failures = [Failure(resource, "delete", times=4)]
     if resource not in KEPT:
         assert f"stack hireflow-prod-{part} is not deleted: {resource}: " in failing(deployed.destroy)
     deployed.destroy()
-    assert deployed.statuses == [None] * 4
-    assert deployed.aws.snapshots == ["hireflow-prod"]
+    assert set(deployed.statuses) == {None}
+    assert len(deployed.aws.snapshots) == 1
     assert len(deployed.aws.of_kind(BUCKET)) == 3
 
 
@@ -349,7 +355,7 @@ def test_a_destruction_may_be_killed_at_any_request(deployed: Stage, call: int) 
     except Killed:
         deployed.aws.new_process()
         deployed.destroy()
-    assert deployed.statuses == [None] * 4
+    assert set(deployed.statuses) == {None}
     assert deployed.aws.snapshots == ["hireflow-prod"]
 
 
@@ -358,7 +364,7 @@ def test_a_second_destruction_leaves_behind_what_cannot_be_deleted(deployed: Sta
     failing(deployed.destroy)
     assert deployed.status("network") == "DELETE_FAILED"
     deployed.destroy()
-    assert deployed.statuses == [None] * 4
+    assert set(deployed.statuses) == {None}
     left = [line for line in deployed.lines if line.startswith("left behind")]
     names = [line.partition(": ")[2].split(" ")[0] for line in left]
     assert names == ["EndpointsSecurityGroup", "FunctionsSecurityGroup", "Vpc"]  # the first and the last are in use
@@ -371,4 +377,4 @@ def test_a_database_is_never_left_behind(deployed: Stage) -> None:
     for _ in range(3):
         assert "is not deleted: Cluster: " in failing(deployed.destroy)
         assert deployed.status("database") == "DELETE_FAILED"
-    assert deployed.cluster is not None
+    assert deployed.database is not None
