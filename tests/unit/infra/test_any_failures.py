@@ -100,7 +100,7 @@ def test_a_deployment_after_any_failures_ends_with_all_stacks_complete(profile: 
         buckets = names
     stage.aws.failures.clear()
     deploy_as_told(stage, steps)
-    assert stage.is_complete
+    assert stage.is_complete, stage.statuses
 
 
 @given(st.sampled_from([STANDARD, SMALL, TINY]), st.lists(STEPS, min_size=1, max_size=5))
