@@ -1,7 +1,7 @@
-"""Declares the profiles of a stage on AWS: what AWS runs for the stage, and so what the stage costs.
+"""Declares the profiles. A profile says what AWS runs for a stage, and so what the stage costs.
 
-A profile's declaration decides its stacks, their parameters, the functions' logins, the costs in `make plan`, and the
-table in docs/aws.md.
+The declaration of a profile decides these things: the stacks and their parameters, the logins of the functions, the costs
+in `make plan`, and the tables in docs/aws.md.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from typing import Literal
 from infra.aws.composition import PROXY
 
 Kind = Literal["aurora", "instance", "own"]
-# The stack of each kind of database. The two stacks have no name in common, so both can exist during a change.
+# The stack of each kind of database. The two stacks give their resources different names. So both stacks can exist at
+# the same time while the profile changes.
 PART_OF: Mapping[Kind, str] = {"aurora": "database", "instance": "instance"}
 
 
@@ -19,9 +20,10 @@ PART_OF: Mapping[Kind, str] = {"aurora": "database", "instance": "instance"}
 class Profile:
     """One way to run a stage.
 
-    `database` says who runs the database, and how. `parameters` are those of the stacks, by part; a stage's own
-    parameters take precedence. `connections` is the default of DATABASE_CONNECTIONS. With `relay`, functions reach only
-    S3 and Postgres, and a function outside the VPC makes all other calls. `about` and `lacks` are texts for users.
+    `database` is the kind of the database. `parameters` are the parameters of the stacks, by part; the stage's own
+    parameters take precedence. `connections` is the default of DATABASE_CONNECTIONS. If `relay` is true, the functions
+    in the VPC reach only S3 and Postgres, and the function `relay` outside of the VPC calls all other services for them.
+    `about` and `lacks` are texts for users.
     """
 
     name: str
@@ -46,7 +48,8 @@ class Profile:
 STANDARD = Profile(
     "standard",
     "aurora",
-    "a service on which others depend: another zone takes over within a minute, and the database grows with its load",
+    "a service that other people or programs depend on: if a zone fails, the database continues in another zone within"
+    " a minute; the database scales with its load",
     "nothing",
     parameters={
         "network": {"EndpointZones": "2", "SecretsEndpoint": "true"},
@@ -56,7 +59,7 @@ STANDARD = Profile(
 SMALL = Profile(
     "small",
     "aurora",
-    "a company whose users can wait some ten minutes if a zone fails; the database grows with its load",
+    "a company whose users can wait about ten minutes if a zone fails; the database scales with its load",
     "a standby, the proxy, and endpoints in a second zone",
     parameters={
         "network": {"EndpointZones": "1", "SecretsEndpoint": "false"},
@@ -69,8 +72,10 @@ SMALL = Profile(
 TINY = Profile(
     "tiny",
     "instance",
-    "a trial, or a few files a day: one small instance, which is away while AWS maintains or replaces it",
-    "a standby, the proxy, endpoints (calls of other services take up to a minute), and a database that grows",
+    "a trial, or a few files a day: one small database instance, which is unavailable while AWS maintains or replaces"
+    " it",
+    "a standby, the proxy, endpoints of AWS services (so work that needs these services starts up to a minute later),"
+    " and a database that scales",
     connections=50,
     relay=True,
     parameters={"network": {"EndpointZones": "0", "SecretsEndpoint": "false"}},
@@ -78,24 +83,26 @@ TINY = Profile(
 EXISTING = Profile(
     "existing",
     "own",
-    "a company that already runs a Postgres, which functions reach over the internet with TLS",
+    "a company that already runs a Postgres, which the functions can reach over the internet with TLS",
     "a network of its own, and alarms about the database",
 )
 PROFILES: Mapping[str, Profile] = {each.name: each for each in (STANDARD, SMALL, TINY, EXISTING)}
 
 
 def replaces_database(old: Kind | None, new: Profile) -> bool:
-    """Return whether a stage whose functions use a database of kind `old` would get another, empty database."""
+    """Return whether the new profile would give a stage an empty database instead of its database of the kind `old`."""
     return old is not None and old != new.database
 
 
 def changes(old: Mapping[str, str], new: Profile) -> list[str]:
-    """Return what a change of the profile adds and removes, in capitals. `old` are outputs of the present stack of
-    Aurora; without them nothing changes in this respect."""
+    """Return the text of a plan, in capitals, if the change of the profile adds or removes the proxy and the standby.
+
+    `old` are the outputs of the present stack of Aurora. They are empty if there is no such stack.
+    """
     if new.database != "aurora" or not old:
         return []
     had, has = "ProxyEndpoint" in old, new.parameters_of("database")[PROXY] == "true"
     if had == has:
         return []
-    what = "THE PROXY AND THE STANDBY COME" if has else "THE PROXY AND THE STANDBY GO"
+    what = "THE PROXY AND THE STANDBY ARE ADDED" if has else "THE PROXY AND THE STANDBY ARE REMOVED"
     return [f"{what}. ALL DATA STAY. REQUESTS GET 503 UNTIL THE DEPLOYMENT HAS ENDED, AND EVENTS ARE RETRIED"]

@@ -300,7 +300,7 @@ def test_the_proxy_and_the_standby_come_without_confirmation_and_the_data_stay(
     rds = commands_client(account, "rds")
     cluster = rds.describe_db_clusters()["DBClusters"][0]["DbClusterResourceId"]
     standard = with_env(account, PROFILE="standard")
-    assert next(iter(standard.plan().lines())).startswith("THE PROXY AND THE STANDBY COME. ALL DATA STAY.")
+    assert next(iter(standard.plan().lines())).startswith("THE PROXY AND THE STANDBY ARE ADDED. ALL DATA STAY.")
     standard.deploy()
     assert rows(account, services, "aurora") == [[9002, "Sales"]]
     assert rds.describe_db_clusters()["DBClusters"][0]["DbClusterResourceId"] == cluster

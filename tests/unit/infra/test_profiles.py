@@ -49,8 +49,8 @@ def test_only_a_change_of_the_kind_of_database_replaces_it() -> None:
 
 def test_the_plan_says_in_capitals_that_the_proxy_comes_or_goes() -> None:
     proxy, direct = {"ProxyEndpoint": "p", "ClusterEndpoint": "c"}, {"ClusterEndpoint": "c"}
-    assert [line.partition(".")[0] for line in changes(proxy, SMALL)] == ["THE PROXY AND THE STANDBY GO"]
-    assert [line.partition(".")[0] for line in changes(direct, STANDARD)] == ["THE PROXY AND THE STANDBY COME"]
+    assert [line.partition(".")[0] for line in changes(proxy, SMALL)] == ["THE PROXY AND THE STANDBY ARE REMOVED"]
+    assert [line.partition(".")[0] for line in changes(direct, STANDARD)] == ["THE PROXY AND THE STANDBY ARE ADDED"]
     assert "ALL DATA STAY" in changes(proxy, SMALL)[0]
     for outputs, profile in ((proxy, STANDARD), (direct, SMALL), (proxy, TINY), ({}, STANDARD)):
         assert changes(outputs, profile) == []
@@ -113,6 +113,13 @@ def test_every_price_has_a_source() -> None:
 def test_the_page_about_aws_has_the_current_costs() -> None:
     text = PAGE.read_text()
     assert with_table(text) == text, "run: .venv/bin/python -m infra.aws"
+
+
+def test_the_readme_has_the_current_costs() -> None:
+    readme = (TEMPLATES.parents[2] / "README.md").read_text()
+    for profile in PROFILES.values():
+        total = sum(cost.usd or 0 for cost in costs.monthly(profile, {}, TEMPLATES))
+        assert re.search(rf"\b{total:.0f} (USD )?\(`{profile.name}`\)", readme), (profile.name, total)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
