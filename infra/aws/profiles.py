@@ -1,7 +1,7 @@
 """Declares the profiles. A profile says what AWS runs for a stage, and so what the stage costs.
 
-The declaration of a profile decides these things: the stacks and their parameters, the logins of the functions, the costs
-in `make plan`, and the tables in docs/aws.md.
+The declaration of a profile decides these things: the stacks and their parameters, the logins of the functions, the
+costs in `make plan`, and the tables in docs/aws.md.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class Profile:
 
     `database` is the kind of the database. `parameters` are the parameters of the stacks, by part; the stage's own
     parameters take precedence. `connections` is the default of DATABASE_CONNECTIONS. If `relay` is true, the functions
-    in the VPC reach only S3 and Postgres, and the function `relay` outside of the VPC calls all other services for them.
-    `about` and `lacks` are texts for users.
+    in the VPC reach only S3 and Postgres, and the function `relay` outside of the VPC calls all other services for
+    them. `about` and `lacks` are texts for users.
     """
 
     name: str
