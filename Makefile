@@ -76,7 +76,7 @@ plan: venv-deploy ## show what `make deploy` would change
 destroy: venv-deploy ## delete a stage from AWS except its data: STAGE=prod YES=prod
 	@$(python) -m infra.deploy destroy
 
-unlock: venv-deploy ## delete the lock of a deployer that was killed: STAGE=prod YES=prod
+unlock: venv-deploy ## delete the lock that a killed make deploy or make destroy has left: STAGE=prod YES=prod
 	@$(python) -m infra.deploy unlock
 
 test: venv-develop ## run all tests, in WORKERS=3 processes

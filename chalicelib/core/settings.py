@@ -108,13 +108,15 @@ class Settings:
     database_connections: int = setting(
         "DATABASE_CONNECTIONS",
         setting_kinds.whole(1, 262_143),
-        "how many connections all functions together may have; requests that find no free connection get 503",
+        "how many connections all functions together may have; requests that find no free connection get 503; with"
+        " `PROFILE=tiny`, the default is 50",
         "100",
     )
     notice_percent: float = setting(
         "NOTICE_REJECTED_PERCENT",
         setting_kinds.number(100, "percent"),
-        "a load that rejects a larger part of its rows than this gets a notice; with 100, only failed loads get one",
+        "if a load rejects a larger part of its rows than this, a notice is sent; with 100, only failed loads cause"
+        " notices",
         "10",
     )
     log_level: str = setting(
@@ -133,8 +135,8 @@ class Settings:
     api_origins: tuple[str, ...] = setting(
         "API_ORIGINS",
         setting_kinds.origins(),
-        "further origins at which browsers reach the API, for example that of your own domain; pages of these origins"
-        " may send requests, and files to the landing bucket",
+        "other origins at which browsers reach the API, for example the origin of your own domain; pages of these"
+        " origins may send requests to the API, and files to the landing bucket",
         shown="none",
         stages=(AWS,),
     )
@@ -193,7 +195,7 @@ class Settings:
         "AWS_CALLS",
         setting_kinds.choice(DIRECT, BY_RELAY),
         "`relay`: the functions in the network of the database reach only Postgres and S3, so the function `relay`"
-        " invokes functions and measures the dead-letter queue for them",
+        " invokes other functions and measures the dead-letter queue for them; `direct`: they do both themselves",
         DIRECT,
     )
     s3_public_url: str = computed(

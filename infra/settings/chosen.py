@@ -63,7 +63,7 @@ class Chosen:
         return {each.name: text for each in passed(self.stage) if (text := self.text(each.name))}
 
     def subscriptions(self) -> dict[str, str]:
-        """Return the subscriptions of the notices, by protocol."""
+        """Return the receivers of notices: for each protocol of SNS (email, http or https), its address or URL."""
         webhook = self.text("NOTICE_WEBHOOK")
         found = {"email": self.text("NOTICE_EMAIL"), webhook.partition(":")[0]: webhook}
         return {protocol: endpoint for protocol, endpoint in found.items() if endpoint}
@@ -177,25 +177,28 @@ def _conflicts(chosen: Chosen) -> Iterator[str]:
         yield f"{missing} is not set: set both AWS_ENDPOINT_URL and DATABASE_URL, or neither"
     if place(chosen.stage) not in (LOCAL, LOCALSTACK):
         if chosen.text("NOTICE_WEBHOOK").startswith("http:"):
-            yield "NOTICE_WEBHOOK must begin with https://, because notices name files"
+            yield "NOTICE_WEBHOOK must begin with https:// on AWS, because notices contain names of files"
         yield from _of_profile(chosen, own=own)
 
 
 def _of_profile(chosen: Chosen, *, own: bool) -> Iterator[str]:
-    """Yield errors about settings that contradict the profile. `own` says whether there is a DATABASE_URL."""
+    """Yield an error for each setting that contradicts the profile. `own` says whether there is a DATABASE_URL."""
     profile = chosen.text("PROFILE")
     if own and profile not in ("", "existing"):
         yield (
-            f"PROFILE={profile} brings its own database: choose PROFILE=existing, or leave DATABASE_URL out"
-            " (RESET=DATABASE_URL if the stage keeps it)"
+            f"PROFILE={profile} needs no DATABASE_URL, because AWS runs its database: choose PROFILE=existing, or leave"
+            " DATABASE_URL out (add RESET=DATABASE_URL if the stage has kept it)"
         )
     if own:
         if chosen.given("DATABASE_SNAPSHOT"):
-            yield "DATABASE_SNAPSHOT is for a database that AWS runs: leave out DATABASE_URL or the snapshot"
+            yield "DATABASE_SNAPSHOT is only for a database that AWS runs: leave out DATABASE_URL or DATABASE_SNAPSHOT"
         return
     if profile == "existing":
         yield "PROFILE=existing needs a DATABASE_URL: set it to the URL of your Postgres, or choose another profile"
     if chosen.text("DATABASE_TLS") == "disable":
         yield "DATABASE_TLS=disable needs a DATABASE_URL: RDS accepts the functions' login tokens only over TLS"
     if chosen.given("DATABASE_CA") and profile in ("", "standard"):
-        yield "DATABASE_CA needs a DATABASE_URL: the proxy's certificate is signed by an authority of the system"
+        yield (
+            "DATABASE_CA is not for PROFILE=standard, because the system trusts the authority that signed the proxy's"
+            " certificate: leave DATABASE_CA out, or choose another profile"
+        )

@@ -91,14 +91,14 @@ MACHINE = (
     Setting(
         "PROFILE",
         setting_kinds.choice(*PROFILES),
-        "what AWS runs for the stage, and so its costs: see [the profiles](aws.md#profiles)",
+        "what AWS runs for the stage, which decides its costs: see [the profiles](aws.md#profiles)",
         shown="`standard`; with a `DATABASE_URL`, `existing`",
         stages=(AWS,),
     ),
     Setting(
         "DATABASE_SNAPSHOT",
         setting_kinds.text("the name or the ARN of a snapshot", r"[A-Za-z][\w:.-]{0,254}"),
-        "the snapshot of RDS from which a new stage's database is created",
+        "the snapshot of RDS from which the database of a new stage is created",
         shown="an empty database",
         stages=(AWS,),
     ),
@@ -113,8 +113,9 @@ MACHINE = (
     Setting(
         "DATABASE_CA",
         file(),
-        "a file with the certificate authorities of the database; the file is deployed with the functions",
-        shown="those of the system; without a proxy, those of RDS",
+        "a file with the certificate authorities of the database; the file is deployed with the functions; not for"
+        " `PROFILE=standard`",
+        shown="the authorities of the system; with `small` and `tiny`, those of RDS",
         stages=(AWS,),
     ),
     Setting(
@@ -128,28 +129,30 @@ MACHINE = (
     Setting(
         "NOTICE_EMAIL",
         setting_kinds.text("an email address", r"[^@\s]+@[^@\s]+"),
-        "the address that gets notices about failed loads, rejected rows and late backups; its owner has to confirm it",
+        "the address that gets notices about failed loads, rejected rows and late backups; its owner must first confirm"
+        " the [subscription](monitoring.md#notices)",
         shown="nobody",
         stages=EVERYWHERE,
     ),
     Setting(
         "NOTICE_WEBHOOK",
         setting_kinds.url("https", "http"),
-        "the URL to which notices are posted; its owner has to confirm it; only https on AWS",
+        "the URL to which SNS sends the same notices; its owner must first confirm the"
+        " [subscription](monitoring.md#notices); on AWS, it must begin with https://",
         shown="none",
         stages=EVERYWHERE,
     ),
     Setting(
         "API_RATE_LIMIT",
         setting_kinds.whole(1, 10_000, "requests"),
-        "how many requests a second the API accepts, and twice as many for a moment; requests beyond that get 429",
+        "how many requests a second the API accepts; for a moment, it accepts twice as many; further requests get 429",
         "50",
         stages=(AWS,),
     ),
     Setting(
         "TRACING",
         setting_kinds.switch(),
-        "whether AWS X-Ray traces requests to the API and invocations of functions; X-Ray charges for traces",
+        "whether AWS X-Ray traces requests to the API and invocations of functions; AWS charges for each trace",
         "off",
         stages=(AWS,),
     ),

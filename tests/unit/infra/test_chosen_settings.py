@@ -92,12 +92,12 @@ def test_role_names_that_postgres_reserves_or_truncates_are_refused(name: str) -
         ("localstack", OWN, "AWS_ENDPOINT_URL is not set"),
         ("localstack", {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, "DATABASE_URL is not set"),
         ("prod", {"DATABASE_TLS": "disable"}, "needs a DATABASE_URL"),
-        ("prod", {"DATABASE_CA": __file__}, "needs a DATABASE_URL"),
-        ("prod", {"PROFILE": "standard", "DATABASE_CA": __file__}, "needs a DATABASE_URL"),
+        ("prod", {"DATABASE_CA": __file__}, "DATABASE_CA is not for PROFILE=standard"),
+        ("prod", {"PROFILE": "standard", "DATABASE_CA": __file__}, "DATABASE_CA is not for PROFILE=standard"),
         ("prod", {"PROFILE": "large"}, "PROFILE=large is not standard, small, tiny or existing"),
         ("prod", {"PROFILE": "existing"}, "PROFILE=existing needs a DATABASE_URL"),
         *(
-            ("prod", {"PROFILE": name, **OWN}, f"PROFILE={name} brings its own database: .*RESET=DATABASE_URL")
+            ("prod", {"PROFILE": name, **OWN}, f"PROFILE={name} needs no DATABASE_URL, .*RESET=DATABASE_URL")
             for name in ("standard", "small", "tiny")
         ),
         ("prod", {"DATABASE_SNAPSHOT": "before", **OWN}, "DATABASE_SNAPSHOT is for a database that AWS runs"),
