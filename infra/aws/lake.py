@@ -50,7 +50,7 @@ Resources:
     Properties:
       CatalogId: !Ref AWS::AccountId
       DatabaseInput:
-        # Names in Athena's SQL have underscores instead of hyphens.
+        # The name has underscores instead of the hyphens of the stage, because SQL in Athena would have to quote hyphens.
         Name: !Sub ["hireflow_$${Words}", {Words: !Join [_, !Split ["-", !Ref Stage]]}]
         Description: The restore points of Hireflow's backups.
 $tables

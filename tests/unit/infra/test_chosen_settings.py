@@ -100,7 +100,7 @@ def test_role_names_that_postgres_reserves_or_truncates_are_refused(name: str) -
             ("prod", {"PROFILE": name, **OWN}, f"PROFILE={name} needs no DATABASE_URL, .*RESET=DATABASE_URL")
             for name in ("standard", "small", "tiny")
         ),
-        ("prod", {"DATABASE_SNAPSHOT": "before", **OWN}, "DATABASE_SNAPSHOT is for a database that AWS runs"),
+        ("prod", {"DATABASE_SNAPSHOT": "before", **OWN}, "DATABASE_SNAPSHOT is only for a database that AWS runs"),
         ("prod", {"DATABASE_SNAPSHOT": "two words"}, "is not the name or the ARN of a snapshot"),
     ],
 )
