@@ -1,6 +1,6 @@
-"""python -m infra.aws: write the table of docs/aws.md. A test fails if this table is out of date.
+"""python -m infra.aws: write the table of costs into docs/aws.md. A test fails if this table is out of date.
 
-python -m infra.aws FOLDER: write the whole templates of all profiles, for programs that check them.
+python -m infra.aws FOLDER: write the composed templates of all profiles into a folder, so that cfn-lint can check them.
 """
 
 import sys
@@ -16,12 +16,12 @@ PAGE = pages.SETTINGS.with_name("aws.md")
 
 
 def with_table(text: str) -> str:
-    """Return the text of the page about AWS with the current table of costs."""
+    """Replace the table of costs in the text of docs/aws.md by the current table."""
     return pages.with_table(text, "costs", costs.table(list(PROFILES.values()), TEMPLATES))
 
 
 def write(folder: Path) -> None:
-    """Write every different template once, and lake.yaml, which belongs to no stage."""
+    """Write each composed template once, even if several profiles have it, and lake.yaml, which belongs to no stage."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.yaml"):
         old.unlink()

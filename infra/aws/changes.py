@@ -1,4 +1,4 @@
-"""Makes and executes change sets of CloudFormation."""
+"""Creates and executes change sets of CloudFormation."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,9 +12,12 @@ from infra.aws.cloud import Cloud, ignored
 from infra.aws.stack_status import described, ended, invalid, one_sentence, reason
 from infra.errors import CloudError
 
-_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # the database part has roles and a macro of AWS
+_CAPABILITIES = [
+    "CAPABILITY_IAM",
+    "CAPABILITY_AUTO_EXPAND",
+]  # the stack `database` has roles and uses a macro of AWS
 _SECRET = re.compile(r"Type: AWS::SecretsManager::Secret\n(?:    .*\n)*?      Name: (\S+)\n")
-_PROTECTION = "DeletionProtection"  # the parameter of templates with a database
+_PROTECTION = "DeletionProtection"  # a parameter of every template that has a database
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,9 @@ class Change:
     """A planned change of one resource.
 
     `action` is Add, Modify, Remove or Import. Import takes over a resource that a deleted stack has left behind.
-    `name` is the resource's name in the template, and `kind` its type. `replacement` says whether the resource would be
-    replaced, with the loss of its data: True, False, or None if CloudFormation decides this only during the change.
+    `name` is the resource's name in the template, and `kind` its type. `replacement` says whether CloudFormation would
+    replace the resource, so that its data would be lost. It is None if CloudFormation decides this only during the
+    change.
     """
 
     action: str
@@ -44,8 +48,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The wanted state of a stack. `template` is the whole text of a template, and `parameters` are its
-    parameters, which include the stage."""
+    """Describes the state that a stack should have.
+
+    `template` is the text of the composed template. `parameters` are its parameters, which include the stage.
+    """
 
     stack: str
     stage: str
@@ -54,18 +60,19 @@ class Wanted:
 
     @property
     def protects(self) -> bool:
-        """Whether databases of the stack are protected from deletion. This is the default of a template's parameter."""
+        """Return whether the stack has databases that RDS protects from deletion. Protection is the default."""
         if f"\n  {_PROTECTION}:\n" not in self.template:
             return False
         return self.parameters.get(_PROTECTION, "true") == "true"
 
     def unprotected(self) -> "Wanted":
+        """Return the same state, but without the protection of the databases."""
         return replace(self, parameters={**self.parameters, _PROTECTION: "false"})
 
     def with_names(self, stack_id: str) -> str:
-        """Return the template with the names of buckets, log groups and secrets written out.
+        """Return the template with the values of variables in the names of buckets, log groups and secrets.
 
-        CloudFormation can import only a resource whose name contains no function.
+        CloudFormation cannot import a resource if its name in the template contains a function such as !Sub.
         """
         _, partition, _, region, account, *_ = stack_id.split(":")
         known = {"Stage": self.stage, "AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": partition}
@@ -80,8 +87,8 @@ class Wanted:
 def change_set(cloud: Cloud, wanted: Wanted, stack_id: str, kind: str) -> Iterator[tuple[str, list[Change] | None]]:
     """Create a change set, yield its id and its changes (None if nothing changes), and delete the change set.
 
-    `kind` is CREATE or UPDATE. The change set imports buckets and log groups only if a deleted stack has left some
-    behind, because a change set that may import is refused in more cases.
+    `kind` is CREATE or UPDATE. The change set may import resources only if a deleted stack has left buckets or log
+    groups behind, because CloudFormation refuses such change sets in more cases.
     """
     client, template = cloud.client("cloudformation"), wanted.with_names(stack_id)
     own = wanted.stack if kind == "UPDATE" else None
@@ -105,7 +112,7 @@ def change_set(cloud: Cloud, wanted: Wanted, stack_id: str, kind: str) -> Iterat
 
 
 def free_secrets(cloud: Cloud, wanted: Wanted, stack_id: str, kind: str) -> None:
-    """Make the names of the template's secrets usable, even if a person has deleted these secrets."""
+    """Free or restore the secrets of the template that a person has deleted, because AWS still keeps their names."""
     for name in _SECRET.findall(wanted.with_names(stack_id)):
         if kind == "CREATE":
             leftovers.free_secret(cloud, name)
@@ -120,7 +127,7 @@ def execute(cloud: Cloud, stack: str, change_set: str) -> None:
     status = ended(cloud, stack)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"):
         why = reason(cloud, stack, mark) if described(cloud, stack) else "somebody has deleted it"
-        cure = "delete or rename what exists already" if "already exists" in why else "remove the cause"
+        cure = "delete or rename this resource" if "already exists" in why else "remove the cause"
         raise CloudError(f"stack {stack} is {status}: {why}; {cure} and run the same command again")
 
 

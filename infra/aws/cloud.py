@@ -1,4 +1,4 @@
-"""Makes clients of AWS's services for the stacks of a stage, waits, and turns errors of AWS into CloudError."""
+"""Gives access to an AWS account: clients of its services, waiting with a limit, and errors of AWS as CloudError."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,18 +10,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import CloudError
 
-_PATIENCE = 3600  # seconds; a database with its proxy takes about twenty minutes
+_PATIENCE = 3600  # seconds; creating a database with its proxy takes about twenty minutes
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """An account in a region. `client` returns the boto3 client of a service, for example of `cloudformation`."""
+    """An AWS account in a region. `client` returns the boto3 client of a service, for example of `cloudformation`."""
 
     client: Callable[[str], Any]
     sleep: Callable[[float], None] = time.sleep
 
     def waits(self, what: str) -> Iterator[Callable[[], None]]:
-        """Yield functions that wait, each longer than the one before. They raise CloudError after _PATIENCE seconds."""
+        """Yield functions that wait. Each waits longer than the previous one.
+
+        They raise CloudError after _PATIENCE seconds. `what` names in this error the operation that has not finished.
+        """
         deadline, pause = time.monotonic() + _PATIENCE, 0.1
 
         def wait() -> None:
@@ -36,7 +39,7 @@ class Cloud:
 
 @contextmanager
 def errors(what: str) -> Iterator[None]:
-    """Raise errors of AWS as CloudError."""
+    """Raise errors of AWS as CloudError. `what` names the thing to which the errors belong."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

@@ -1,8 +1,9 @@
-"""Composes the template of a part from its own file and from fragments that several parts or profiles share.
+"""Composes the template of a part from its own file and from fragments, which several parts or profiles share.
 
-A fragment has sections of a template, such as `Resources:`. Its lines are written below the lines of the same section
-in the template. All names stay the same, so a resource can move into a fragment without being replaced. The rotation
-needs fragments instead of conditions, because AWS documents no conditions for the macro that makes its function.
+A fragment has sections of a template, such as `Resources:`. Each section of a fragment is added at the end of the same
+section of the template. The names of resources stay the same, so CloudFormation does not replace a resource that moves
+into a fragment. The password rotation needs a fragment instead of a condition. A macro of AWS creates the function of
+the rotation, and AWS documents no conditions for this macro.
 """
 
 import re
@@ -22,7 +23,7 @@ def fragments(part: str, parameters: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def composed(templates: Path, part: str, parameters: Mapping[str, str]) -> str:
-    """Return the whole template of a part. A folder without fragments holds templates that are already whole."""
+    """Return the composed template of a part. A folder without fragments holds templates that are already complete."""
     text = (templates / f"{part}.yaml").read_text()
     if not (templates / _FRAGMENTS).is_dir():
         return text
@@ -31,11 +32,11 @@ def composed(templates: Path, part: str, parameters: Mapping[str, str]) -> str:
 
 
 def merged(template: str, *added: str) -> str:
-    """Return a template with the sections of other texts added to its own."""
+    """Return the template with the sections of the fragments `added`."""
     sections = _sections(template)
     for text in added:
         for name, lines in _sections(text).items():
-            if name:  # the lines before the first section are only a comment about the fragment
+            if name:  # the lines before the first section are a comment about the fragment, which the result leaves out
                 sections[name] = [*sections.get(name, ()), *(lines if name not in sections else lines[1:])]
     return "".join(f"{line}\n" for lines in sections.values() for line in lines)
 

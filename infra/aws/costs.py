@@ -1,6 +1,6 @@
-"""Computes what a stage costs in a month at rest: its resources run, its schedules fire, and nobody loads a file.
+"""Computes what a stage costs in a month at rest: its resources and schedules run, and nobody loads a file.
 
-The resources are counted in the templates. The prices are in prices.json.
+This module counts the resources in the templates, and reads the prices from prices.json.
 """
 
 import json
@@ -18,10 +18,10 @@ from infra.aws.profiles import Profile
 
 _HOURS = 730  # of a mean month
 _MINUTES = 60 * _HOURS
-_SECRETS_OF_OWN_DATABASE = 2  # the logins of the owner and of the functions
+_SECRETS_OF_OWN_DATABASE = 2  # the URLs with the passwords of the database owner and of the functions
 # Assumptions about a stage at rest, rounded up.
 _AURORA_GB, _AURORA_MILLION_REQUESTS, _LOG_GB = 1, 1, 0.5
-_RUNS = (  # each schedule: minutes between two runs, GB of memory, seconds of a run, writing or listing requests to S3
+_RUNS = (  # of each schedule: minutes between two runs; of a run: GB of memory, seconds, PUT and LIST requests to S3
     (schedules.BACKUP_MINUTES, 1.0, 0.3, 2),
     (schedules.SWEEP_MINUTES, 0.5, 0.3, 3),
     (1, 0.5, 0.4, 0),  # the relay and the function that it invokes
@@ -39,7 +39,7 @@ DATABASE, PROXY, ENDPOINTS, WATCHING, RUNNING = GROUPS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """USD a month. `group` is one of GROUPS. `usd` is None if the price is not in the table."""
+    """The cost of one thing, in USD a month. `group` is one of GROUPS. `usd` is None if prices.json lacks the price."""
 
     group: str
     what: str
@@ -47,7 +47,7 @@ class Cost:
 
 
 def monthly(profile: Profile, own: Mapping[str, Mapping[str, str]], templates: Path) -> list[Cost]:
-    """Return the costs of a stage with this profile, by part. `own` are the stage's own parameters, by stack."""
+    """Return the costs of a stage with this profile. `own` are the stage's own parameters, by stack."""
     found, known = list[tuple[str, dict[str, Any], int]](), dict[str, str]()
     for part in profile.parts:
         given = {**profile.parameters_of(part), **own.get(part, {})}
@@ -58,16 +58,16 @@ def monthly(profile: Profile, own: Mapping[str, Mapping[str, str]], templates: P
 
 
 def lines(costs: list[Cost], region: str) -> Iterator[str]:
-    """Yield the lines of a plan about costs."""
+    """Yield the lines of a plan that show these costs. `region` is the region of the stage."""
     table = _table()
-    yield f"cost of a month at rest, in USD (list prices of {table['region']}, {table['date']}):"
+    yield f"cost of a month without loads, in USD (list prices of {table['region']}, {table['date']}):"
     for cost in costs:
         yield f"  {cost.what}: {'not in the price table' if cost.usd is None else format(cost.usd, '.2f')}"
     known = sum(cost.usd or 0 for cost in costs)
     least = "at least " if any(cost.usd is None for cost in costs) else ""
     yield f"  together: {least}{known:.2f}; requests, loads, growing data and data transfer cost extra"
     if region != table["region"]:
-        yield f"  prices in {region} differ, mostly by less than a third"
+        yield f"  the prices in {region} differ from these prices, mostly by less than a third"
 
 
 def table(profiles: list[Profile], templates: Path) -> str:

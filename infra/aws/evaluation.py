@@ -1,4 +1,4 @@
-"""Reads a template and applies its conditions, to count what a stack would have without asking AWS."""
+"""Reads a template and applies its conditions, to find the resources of a stack without a request to AWS."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -36,7 +36,7 @@ def loaded(text: str) -> Template:
 
 
 def values(template: Template, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the value of every parameter of the template: the given one, else the default."""
+    """Return the value of every parameter of the template: the given value, or else the default."""
     return {
         name: parameters.get(name, str(declared.get("Default", "")))
         for name, declared in template["Parameters"].items()
@@ -77,7 +77,7 @@ def applied(template: Template, parameters: Mapping[str, str]) -> Template:
 
 
 def resources(tree: Mapping[str, Any], times: int = 1) -> Iterator[tuple[str, dict[str, Any], int]]:
-    """Yield the type and the properties of each resource below `tree`, and how often a Fn::ForEach repeats it."""
+    """Yield the type and properties of each resource in `tree`, and how many times Fn::ForEach creates the resource."""
     for name, value in tree.items():
         if name.startswith(_FOR_EACH):
             _, items, inner = value

@@ -50,7 +50,7 @@ Resources:
     Properties:
       CatalogId: !Ref AWS::AccountId
       DatabaseInput:
-        # The name has underscores instead of the hyphens of the stage, because SQL in Athena would have to quote hyphens.
+        # Underscores replace the hyphens of the stage's name, because SQL in Athena would have to quote hyphens.
         Name: !Sub ["hireflow_$${Words}", {Words: !Join [_, !Split ["-", !Ref Stage]]}]
         Description: The restore points of Hireflow's backups.
 $tables

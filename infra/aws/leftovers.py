@@ -1,7 +1,7 @@
-"""Finds what a deleted stack has left behind under the names that a new stack needs.
+"""Finds resources of a deleted stack whose names a new stack needs.
 
-Buckets and log groups stay when their stack is deleted, and the next stack imports them. CloudFormation deletes a
-secret at once and for good. But if a person deletes a secret, its name is taken for 7 to 30 days.
+Buckets and log groups stay when their stack is deleted, and the next stack imports them. Secrets do not stay, because
+CloudFormation deletes them at once and for good. But if a person deletes a secret, AWS keeps its name for 7 to 30 days.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from infra.aws.stack_status import resources, status
 
 
 def any_exists(cloud: Cloud, buckets: list[str], log_groups: list[str], stack: str | None) -> bool:
-    """Return whether one of these buckets or log groups exists but belongs to no stack. `stack` is the own stack."""
+    """Return whether one of these buckets or log groups exists, but belongs neither to `stack` nor to another stack."""
     own = {resource.get("PhysicalResourceId") for resource in resources(cloud, stack)} if stack else set()
     found = (*_existing_buckets(cloud, buckets, own), *_existing_log_groups(cloud, log_groups, own))
     return any(not _belongs_to_a_stack(cloud, name) for name in found)
 
 
 def free_secret(cloud: Cloud, name: str) -> None:
-    """Delete a secret for good if it is scheduled for deletion. Only call this if no stack has the secret."""
+    """Delete a secret for good if a person has scheduled its deletion. Call this only if no stack has the secret."""
     if _is_scheduled_for_deletion(cloud, name):
         cloud.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
     for wait in cloud.waits(f"the deletion of the secret {name}"):
@@ -30,7 +30,7 @@ def free_secret(cloud: Cloud, name: str) -> None:
 
 
 def restore_secret(cloud: Cloud, name: str) -> None:
-    """Cancel the deletion of a secret if it is scheduled."""
+    """Cancel the deletion of a secret if a person has scheduled it."""
     if _is_scheduled_for_deletion(cloud, name):
         cloud.client("secretsmanager").restore_secret(SecretId=name)
 

@@ -1,6 +1,7 @@
-"""Protects the databases of a stack from deletion, and takes this protection away before the stack is deleted.
+"""Protects the databases of a stack from deletion, and removes this protection before the stack is deleted.
 
-Requests go to RDS. An update of the stack could do the same, but no update is possible after a failed operation.
+This module sends requests to RDS. An update of the stack could do the same, but CloudFormation refuses updates after a
+failed operation.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ def protected(cloud: Cloud, stack: str) -> list[str]:
 
 
 def switch(cloud: Cloud, stack: str, *, on: bool) -> None:
-    """Protect all databases of the stack, or none of them. Databases that are right already are left alone."""
+    """Turn the protection of all databases of the stack on or off, unless it is already so."""
     rds = cloud.client("rds")
     for database in _databases(cloud, stack):
         if database.protected == on:
@@ -38,7 +39,7 @@ def switch(cloud: Cloud, stack: str, *, on: bool) -> None:
 
 
 def _databases(cloud: Cloud, stack: str) -> Iterator[_Database]:
-    """Yield the databases of the stack that exist. Instances of a cluster count as part of the cluster."""
+    """Yield the databases of the stack that exist. Instances of a cluster are left out: the cluster protects them."""
     for resource in resources(cloud, stack):
         kind, name = resource["ResourceType"], resource.get("PhysicalResourceId")
         if kind not in KINDS or not name:

@@ -1,4 +1,4 @@
-"""Brings a stack out of the states in which a failed or interrupted operation has left it, and deletes stacks."""
+"""Repairs stacks after failed or interrupted operations, so that they can be updated again, and deletes stacks."""
 
 from infra.aws import protection
 from infra.aws.changes import token
@@ -9,14 +9,16 @@ from infra.errors import CloudError
 NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 _EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 _SAME = "remove the cause and run the same command again"
-_ATTEMPTS = 3  # to delete a stack; for example, a network is in use until AWS has removed the functions' interfaces
+# How often to try to delete a stack. The first attempts may fail, for example because a network is in use until AWS has
+# removed the interfaces of the functions.
+_ATTEMPTS = 3
 
 
 def repaired(cloud: Cloud, stack: str) -> str | None:
     """Return the id of the stack, ready for an update, or None if there is no such stack.
 
-    Wait for an operation that a killed deployment has begun. Continue a failed rollback. Delete what a failed creation
-    or deletion has left. Raises CloudError if only a person can decide what to do.
+    Wait for an operation that a killed deployment has begun. Continue a failed rollback. Delete the rest of a stack
+    whose creation or deletion has failed. Raises CloudError if only a person can decide what to do.
     """
     found = settled(cloud, stack)
     if found is None:
@@ -27,14 +29,15 @@ def repaired(cloud: Cloud, stack: str) -> str | None:
         cure = _SAME
         if found["StackStatus"] == "DELETE_FAILED":
             _check_unused(cloud, stack)
-            cure = "run make destroy, which keeps the data, and then make deploy"  # another stack may need the rest
+            # AWS refuses the deletion as long as another stack uses the rest. `make destroy` deletes that stack, too.
+            cure = "run make destroy, which keeps the data, and then make deploy"
         remove(cloud, stack, cure=cure)
         return None
     return str(found["StackId"])
 
 
 def ready(cloud: Cloud, stack: str) -> str | None:
-    """Return the id of the stack, or None if there is no such stack, but repair nothing except an empty stack.
+    """Return the id of the stack, or None if there is no such stack. Repair nothing, but delete an empty stack.
 
     Raises CloudError if a deployment would first have to repair the stack.
     """
@@ -53,9 +56,9 @@ def ready(cloud: Cloud, stack: str) -> str | None:
 def remove(cloud: Cloud, stack: str, *, leave: bool = False, cure: str = _SAME) -> list[str]:
     """Delete the stack if it exists. Its buckets, its log groups and a snapshot of its database stay.
 
-    If `leave` is true, and an earlier deletion has failed, too, then leave behind what cannot be deleted, and return
-    the names of these resources. A database is never left behind. Raises CloudError with the reason of the first
-    resource that could not be deleted, and with `cure`.
+    If `leave` is true, and a previous deletion has failed, too, the resources that AWS cannot delete are left behind.
+    Return their names. A database is never left behind. Raises CloudError with the reason why the first resource could
+    not be deleted, and with `cure`, which says what to do.
     """
     found = settled(cloud, stack)
     if found is None:
@@ -76,7 +79,8 @@ def remove(cloud: Cloud, stack: str, *, leave: bool = False, cure: str = _SAME) 
 def _leave_behind(cloud: Cloud, stack: str, stack_id: str, why: str) -> list[str]:
     """Delete the stack without the resources that cannot be deleted. `why` says why the last deletion failed.
 
-    Other resources may be in use by those that are left behind. Then these are left behind, too.
+    A resource that is left behind may use other resources. AWS cannot delete those either, so they are left behind,
+    too.
     """
     left: set[str] = set()
     while failed := [it for it in resources(cloud, stack_id) if it["ResourceStatus"] == "DELETE_FAILED"]:
@@ -92,7 +96,7 @@ def _leave_behind(cloud: Cloud, stack: str, stack_id: str, why: str) -> list[str
 
 
 def _deletion_failure(cloud: Cloud, stack_id: str, retained: list[str] | None = None) -> str | None:
-    """Delete the stack except the resources `retained`. Return the reason if this fails, or None."""
+    """Delete the stack except the resources `retained`. Return None, or the reason if the deletion fails."""
     mark = token()
     kept = {"RetainResources": retained} if retained else {}
     cloud.client("cloudformation").delete_stack(StackName=stack_id, ClientRequestToken=mark, **kept)
@@ -114,13 +118,14 @@ def _continue_rollback(cloud: Cloud, stack: str) -> None:
 
 
 def _check_unused(cloud: Cloud, stack: str) -> None:
-    """Raise CloudError if somebody has deleted a stack whose protected database was in use.
+    """Raise CloudError if somebody has deleted a stack, but its database still exists because it was protected.
 
-    Deleting the rest would take the data out of service. So a person has to confirm that with `make destroy`.
+    If we deleted the rest of the stack, its data would exist only as a snapshot. So a person has to run `make destroy`.
+    If the creation of the stack has failed, there are no data, and nothing is raised.
     """
     names = protection.protected(cloud, stack)
     if names and not was_rolled_back(cloud, stack):
         raise CloudError(
             f"stack {stack} was deleted, except the protected database {', '.join(names)} with its data; run make"
-            " destroy, which keeps a snapshot of it, and then make deploy"
+            " destroy, which keeps a snapshot of the database, and then make deploy"
         )

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from infra.aws.cloud import Cloud
 
-REVIEW = "REVIEW_IN_PROGRESS"  # an empty stack, which waits for the execution of its first change set
+REVIEW = "REVIEW_IN_PROGRESS"  # the status of an empty stack whose first change set was not executed yet
 
 
 def described(cloud: Cloud, stack: str) -> dict[str, Any] | None:
@@ -31,7 +31,7 @@ def status(cloud: Cloud, stack: str) -> str:
 
 
 def ended(cloud: Cloud, stack: str) -> str:
-    """Wait until the operation that has begun ends, and return the status of the stack."""
+    """Wait until the present operation of the stack ends, and return the status of the stack."""
     for wait in cloud.waits(f"stack {stack}"):
         if not (found := status(cloud, stack)).endswith("_IN_PROGRESS"):
             break
@@ -42,7 +42,7 @@ def ended(cloud: Cloud, stack: str) -> str:
 def settled(cloud: Cloud, stack: str) -> dict[str, Any] | None:
     """Wait until no operation is in progress, and return the stack, or None if there is no such stack.
 
-    A deployment that was killed leaves its operation in progress.
+    An operation is in progress if another deployment has begun it and was then killed.
     """
     found = described(cloud, stack)
     if found and found["StackStatus"] != REVIEW and found["StackStatus"].endswith("_IN_PROGRESS"):
@@ -59,7 +59,7 @@ def resources(cloud: Cloud, stack: str) -> list[dict[str, Any]]:
 
 
 def was_rolled_back(cloud: Cloud, stack: str) -> bool:
-    """Return whether the creation of the stack failed, so that nobody ever used it."""
+    """Return whether the creation of the stack failed. If it failed, nobody has ever used the stack."""
     begun = ("ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED", "ROLLBACK_COMPLETE", "CREATE_FAILED")
     return any(
         event["PhysicalResourceId"] == event["StackId"] and event["ResourceStatus"] in begun
@@ -68,7 +68,10 @@ def was_rolled_back(cloud: Cloud, stack: str) -> bool:
 
 
 def reason(cloud: Cloud, stack: str, token: str) -> str:
-    """Return the reason of the operation's first failure. Later failures mostly say only that they were cancelled."""
+    """Return the reason of the first failure of an operation. The later failures mostly only say "cancelled".
+
+    `token` is the ClientRequestToken of the operation.
+    """
     failed = _failures(cloud, stack, token)
     if not failed:
         return "CloudFormation does not say why"
@@ -79,7 +82,7 @@ def reason(cloud: Cloud, stack: str, token: str) -> str:
 
 
 def failed_resources(cloud: Cloud, stack: str, token: str) -> list[str]:
-    """Return the names in the template of the resources that failed in this operation."""
+    """Return the resources that failed in this operation, by their names in the template."""
     names = {
         it["LogicalResourceId"] for it in _failures(cloud, stack, token) if it["PhysicalResourceId"] != it["StackId"]
     }
@@ -111,7 +114,7 @@ def _failures(cloud: Cloud, stack: str, token: str) -> list[dict[str, Any]]:
 
 
 def one_sentence(text: str) -> str:
-    """Join the sentences of a message of AWS, because our messages go on after it."""
+    """Join the sentences of a message of AWS with semicolons, because our own message continues after it."""
     return re.sub(r"\.\s+", "; ", text).rstrip(".")
 
 

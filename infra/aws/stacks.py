@@ -1,7 +1,7 @@
 """Creates, updates and deletes the CloudFormation stacks of a stage, one for each part, with change sets.
 
-The template of a part in `templates/` describes the parameters of the part; this module adds the parameter Stage. An
-omitted parameter gets the template's default, even if the stack had another value before.
+The template of a part in `templates/` describes the parameters of the part. This module adds the parameter Stage. If a
+parameter is omitted, it gets the default of the template, even if the stack had another value before.
 """
 
 import json
@@ -32,9 +32,9 @@ def apply(
 ) -> dict[str, str]:
     """Create the stack, or update it to the present template and parameters. Return its outputs.
 
-    First repair what an earlier failure has left. The stack takes over buckets and logs that a deleted stack has left
-    behind. If a resource fails, CloudFormation rolls the stack back, and this function raises CloudError with the
-    reason of the first failure and with what to do.
+    This function first repairs the stack if a previous operation has failed. The stack imports buckets and logs that a
+    deleted stack has left behind. If a resource fails, CloudFormation rolls the stack back. This function then raises
+    CloudError, which contains the reason of the first failure and says what to do.
     """
     state = wanted(stage, part, parameters, templates)
     with errors(state.stack):
@@ -43,7 +43,7 @@ def apply(
             # RDS does not delete a protected database, so CloudFormation could not roll back a failed creation.
             stack_id = _apply(cloud, state.unprotected(), None)
         _apply(cloud, state, stack_id)
-        if state.protects:  # an interrupted destruction may have taken the protection away
+        if state.protects:  # an interrupted destruction may have removed the protection
             protection.switch(cloud, state.stack, on=True)
     return outputs(cloud, stage, part)
 
@@ -53,7 +53,7 @@ def plan(
 ) -> list[Change]:
     """Return what `apply` would change, in no particular order. Raises CloudError.
 
-    This changes nothing, except that it deletes an empty stack that a failed creation has left behind.
+    This changes nothing, except that it deletes the empty stack of a failed creation.
     """
     state = wanted(stage, part, parameters, templates)
     with (
@@ -75,7 +75,7 @@ def outputs(cloud: Cloud, stage: str, part: str) -> dict[str, str]:
 
 
 def exists(cloud: Cloud, stage: str, part: str) -> bool:
-    """Return whether there is a stack, even an empty or a broken one."""
+    """Return whether the stack exists, even if it is empty or broken."""
     stack = stack_name(stage, part)
     with errors(stack):
         return described(cloud, stack) is not None
@@ -84,8 +84,9 @@ def exists(cloud: Cloud, stage: str, part: str) -> bool:
 def delete(cloud: Cloud, stage: str, part: str) -> list[str]:
     """Delete the stack if it exists. Its buckets, its logs and a snapshot of its database stay.
 
-    Return the names of resources that had to be left behind. This happens only if an earlier deletion has failed, too.
-    Raises CloudError with the reason of the first resource that could not be deleted.
+    Return the names of the resources that are left behind because AWS cannot delete them. Resources are left behind
+    only if a previous deletion has failed, too. Raises CloudError with the reason why the first resource could not be
+    deleted.
     """
     stack = stack_name(stage, part)
     with errors(stack):
@@ -93,7 +94,7 @@ def delete(cloud: Cloud, stage: str, part: str) -> list[str]:
 
 
 def s3_prefix_list(ec2: Any) -> str:
-    """Return the parameter S3PrefixListId of the network part for the region of an EC2 client. Raises CloudError."""
+    """Return the value of the parameter S3PrefixListId of network.yaml. `ec2` is an EC2 client. Raises CloudError."""
     name = f"com.amazonaws.{ec2.meta.region_name}.s3"
     with errors("the prefix list of S3"):
         found = ec2.describe_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [name]}])["PrefixLists"]
@@ -124,8 +125,8 @@ def _apply(cloud: Cloud, wanted: Wanted, stack_id: str | None) -> str:
 def _place(cloud: Cloud, stack: str, stack_id: str | None) -> Iterator[tuple[str, str]]:
     """Yield the type of the change set for the stack, and the stack's id.
 
-    If the stack does not exist, an empty one is created, because the stack's id contains the account's number, which
-    the names of buckets contain. An empty stack to which nothing is deployed is deleted again.
+    If the stack does not exist, create an empty stack. The id of this stack contains the number of the account, which
+    the names of buckets need. If the stack is still empty at the end, delete it again.
     """
     if stack_id is not None:
         yield "UPDATE", stack_id

@@ -1,8 +1,8 @@
 """Chooses the two availability zones of a stage.
 
-The letter of a zone, as in us-east-1a, means another zone in each account. The id of a zone, as in use1-az1, means the
-same zone in all accounts. zones.json lists the ids of the zones that have no RDS Proxy. No stage uses these zones, so
-every stage can change to the profile with the proxy.
+The name of a zone, such as us-east-1a, means different zones in different accounts. The id of a zone, such as use1-az1,
+means the same zone in all accounts. zones.json lists the ids of the zones that have no RDS Proxy. New stages do not use
+these zones, so that every stage can change to the profile `standard`.
 """
 
 import json
@@ -17,8 +17,9 @@ from infra.errors import CloudError
 def chosen(ec2: Any, network: Mapping[str, str], *, proxy: bool) -> dict[str, str]:
     """Return the parameters ZoneA and ZoneB of network.yaml.
 
-    `network` are the outputs of the stage's network, empty if it has none yet. Its subnets keep their zones, because a
-    subnet that moves is replaced. With `proxy`, raises CloudError if one of these zones has no RDS Proxy.
+    `network` are the outputs of the stack `network`, or empty if the stage has no network yet. An existing network
+    keeps its zones, because CloudFormation would replace a subnet that moves to another zone. Raises CloudError if
+    `proxy` is true and one of these zones has no RDS Proxy.
     """
     if not network:
         return dict(zip(("ZoneA", "ZoneB"), _new(ec2), strict=True))
@@ -41,7 +42,10 @@ def _new(ec2: Any) -> list[str]:
     )["AvailabilityZones"]
     suitable = sorted((zone["ZoneId"], zone["ZoneName"]) for zone in listed if zone["ZoneId"] not in _without_proxy())
     if len(suitable) < 2:
-        raise CloudError(f"the region {ec2.meta.region_name} has fewer than two zones in which the database can run")
+        raise CloudError(
+            f"the region {ec2.meta.region_name} has fewer than two zones in which the database can run: choose another"
+            " region"
+        )
     return [name for _, name in suitable[:2]]
 
 

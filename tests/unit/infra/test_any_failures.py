@@ -18,7 +18,7 @@ CHANGES: tuple[Parameters, ...] = (
     {"operations": {"BackupLag": "1800", "AlarmEmail": ""}},
 )
 CONFIRMED = "run make destroy"  # what a person has to confirm
-TAKEN = "delete or rename what exists already and run the same command again"
+TAKEN = "delete or rename this resource and run the same command again"
 
 
 @dataclass(frozen=True)

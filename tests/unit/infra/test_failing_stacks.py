@@ -246,7 +246,7 @@ def test_a_bucket_of_another_stack_is_not_imported(stage: Stage) -> None:
     for bucket in buckets:
         bucket.owner = other.id
     stage.aws.requests.clear()
-    assert "already exists; delete or rename what exists already" in failing(stage.deploy)
+    assert "already exists; delete or rename this resource" in failing(stage.deploy)
     assert not any("ImportExistingResources" in given for _, given in stage.aws.requests)
 
 
@@ -276,7 +276,7 @@ def test_a_name_that_is_taken_is_reported(stage: Stage) -> None:
     cluster.owner = None
     stage.aws.things[cluster.kind, cluster.physical] = cluster
     message = failing(stage.deploy)
-    assert "'hireflow-prod' already exists; delete or rename what exists already and run the same command" in message
+    assert "'hireflow-prod' already exists; delete or rename this resource and run the same command" in message
 
 
 # --- stacks that a person has deleted

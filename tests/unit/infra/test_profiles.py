@@ -98,7 +98,7 @@ def test_a_plan_says_that_prices_of_another_region_differ() -> None:
     assert at_home[0].endswith(":")
     assert "us-east-1" in at_home[0]
     assert [line for line in abroad if line not in at_home] == [
-        "  prices in eu-central-1 differ, mostly by less than a third"
+        "  the prices in eu-central-1 differ from these prices, mostly by less than a third"
     ]
 
 
