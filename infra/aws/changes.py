@@ -112,7 +112,11 @@ def change_set(cloud: Cloud, wanted: Wanted, stack_id: str, kind: str) -> Iterat
 
 
 def free_secrets(cloud: Cloud, wanted: Wanted, stack_id: str, kind: str) -> None:
-    """Free or restore the secrets of the template that a person has deleted, because AWS still keeps their names."""
+    """Undo what a person has done who deleted secrets of the template, because AWS keeps the names of deleted secrets.
+
+    For a new stack, this function deletes these secrets for good, which frees their names. For an existing stack, it
+    restores them. `kind` is CREATE or UPDATE.
+    """
     for name in _SECRET.findall(wanted.with_names(stack_id)):
         if kind == "CREATE":
             leftovers.free_secret(cloud, name)

@@ -27,7 +27,7 @@ def protected(cloud: Cloud, stack: str) -> list[str]:
 
 
 def switch(cloud: Cloud, stack: str, *, on: bool) -> None:
-    """Turn the protection of all databases of the stack on or off, unless it is already so."""
+    """Turn the protection of all databases of the stack on or off."""
     rds = cloud.client("rds")
     for database in _databases(cloud, stack):
         if database.protected == on:
