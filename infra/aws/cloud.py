@@ -1,4 +1,4 @@
-"""Gives access to an AWS account: clients of its services, waiting with a limit, and errors of AWS as CloudError."""
+"""Gives access to an AWS account: makes clients of services, waits for operations, and converts errors of AWS."""
 
 import time
 from collections.abc import Callable, Iterator
