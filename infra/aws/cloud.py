@@ -39,7 +39,7 @@ class Cloud:
 
 @contextmanager
 def errors(what: str) -> Iterator[None]:
-    """Raise errors of AWS as CloudError. `what` names the thing to which the errors belong."""
+    """Raise errors of AWS as CloudError. Its message begins with `what`, for example the name of a stack."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

@@ -82,7 +82,7 @@ def reason(cloud: Cloud, stack: str, token: str) -> str:
 
 
 def failed_resources(cloud: Cloud, stack: str, token: str) -> list[str]:
-    """Return the resources that failed in this operation. A resource is named as in the template."""
+    """Return the logical ids of the resources that failed in this operation. A logical id is a name in the template."""
     names = {
         it["LogicalResourceId"] for it in _failures(cloud, stack, token) if it["PhysicalResourceId"] != it["StackId"]
     }
