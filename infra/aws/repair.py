@@ -9,8 +9,8 @@ from infra.errors import CloudError
 NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 _EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 _SAME = "remove the cause and run the same command again"
-# The number of attempts to delete a stack. The first ones may fail, for example because a network is in use until AWS has
-# removed the interfaces of the functions.
+# The number of attempts to delete a stack. The first ones may fail, for example because a network is in use until AWS
+# has removed the interfaces of the functions.
 _ATTEMPTS = 3
 
 
