@@ -114,7 +114,7 @@ class Settings:
     notice_percent: float = setting(
         "NOTICE_REJECTED_PERCENT",
         setting_kinds.number(100, "percent"),
-        "a load that rejects a larger part of its rows than this gets a notice; with 100, only failed loads get one",
+        "a load that rejects more than this part of its rows gets a notice; with 100, only a failed load gets one",
         "10",
     )
     log_level: str = setting(

@@ -26,12 +26,12 @@ _TRACING = "tracing"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the functions run. The functions `outside` run outside of the VPC. ARNs begin with the partition. `tracing`
-    says whether X-Ray traces the functions."""
+class PolicyContext:
+    """Has facts about a stage on which the policies depend. The functions in `outside_vpc` run outside of the VPC.
+    `partition` is the part of AWS that ARNs name. `tracing` says whether X-Ray traces the functions."""
 
     vpc: Vpc | None = None
-    outside: Collection[str] = ()
+    outside_vpc: Collection[str] = ()
     partition: str = "aws"
     tracing: bool = False
 
@@ -46,15 +46,15 @@ def policies(
     stage: str,
     functions: Iterable[str],
     names: Mapping[str, str],
-    place: Place = Place(),
+    context: PolicyContext = PolicyContext(),
 ) -> dict[str, dict[str, Any]]:
     """Return the policy of each function from the files in `folder`. Raises CloudError if a file is missing or
     invalid."""
     filled = {}
     for function in functions:
-        ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function), "PARTITION": place.partition}
-        files, vpc = [_COMMON, *([_TRACING] if place.tracing else ())], place.vpc
-        if vpc and function not in place.outside:
+        ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function), "PARTITION": context.partition}
+        files, vpc = [_COMMON, *([_TRACING] if context.tracing else ())], context.vpc
+        if vpc and function not in context.outside_vpc:
             files.append(_IN_VPC)
             if user := vpc.owner if function == _MIGRATION else vpc.user:
                 files.append(_LOGIN)

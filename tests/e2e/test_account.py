@@ -19,7 +19,7 @@ from infra.aws import stacks
 from infra.aws.cloud import Cloud
 from infra.deploy import memory, project, record, removal
 from infra.deploy.account import Account
-from infra.deploy.layers import Outputs
+from infra.deploy.ordered_stacks import Outputs
 from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.cloud import Embedded, Services

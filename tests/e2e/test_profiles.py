@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from infra.aws import stacks
 from infra.aws.profiles import Kind
 from infra.deploy.account import Account
-from infra.deploy.layers import Outputs
+from infra.deploy.ordered_stacks import Outputs
 from infra.deploy.parameters import profile_of
 from infra.deploy.target import Target
 from infra.errors import CloudError

@@ -9,7 +9,7 @@ from infra.aws.changes import Wanted
 from infra.aws.cloud import Cloud
 from infra.aws.profiles import PART_OF, STANDARD, TINY, Profile
 from infra.aws.stacks import PARTS
-from infra.deploy import layers
+from infra.deploy import ordered_stacks
 from infra.errors import CloudError
 from tests.fakes.account import CLUSTER, INSTANCE, Thing
 from tests.fakes.cloudformation import FakeAws
@@ -68,19 +68,19 @@ class Stage:
     def deploy(self, own: Parameters | None = None) -> None:
         """Do what `Account.deploy` does with stacks. `own` are the parameters of the stage, by part."""
 
-        def given(part: str, outputs: layers.Outputs) -> dict[str, str]:
+        def given(part: str, outputs: ordered_stacks.Outputs) -> dict[str, str]:
             computed = dict(_SAMPLE[part])
             if part in PART_OF.values():
                 computed = {name: outputs[name] for name in computed}
             return {**self.profile.parameters_of(part), **computed, **(own or {}).get(part, {})}
 
-        for _ in layers.deploy(stacks, self.cloud, STAGE, self.profile.parts, given, self.lines.append):
+        for _ in ordered_stacks.deploy(stacks, self.cloud, STAGE, self.profile.parts, given, self.lines.append):
             pass
         self.in_service = self.database
 
     def destroy(self) -> None:
         self.in_service = None  # its owner has confirmed that it may be deleted
-        layers.destroy(stacks, self.cloud, STAGE, self.lines.append)
+        ordered_stacks.destroy(stacks, self.cloud, STAGE, self.lines.append)
 
     def check(self) -> None:
         """The database that is in use exists and is protected, at every request."""

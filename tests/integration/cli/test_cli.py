@@ -604,7 +604,8 @@ def test_restore_names_the_loads_with_rejects_after_all_datasets(api: FakeApi, r
         api.on("GET", f"/loads/{number}/rejects", {"reasons": [], "rejects": [], "truncated": False})
     done = run("restore", "all", "--yes")
     named = ", ".join(f"hireflow rejects {number}" for number in (7, 8, 9))
-    assert (done.exit_code, done.stderr) == (1, f"error: some rows were rejected, and were not restored: {named}\n")
+    error = f"error: some rows were not restored, because they were rejected: see {named}\n"
+    assert (done.exit_code, done.stderr) == (1, error)
 
 
 def test_a_restore_succeeds_although_rows_wait_for_their_parents(api: FakeApi, run: Run) -> None:

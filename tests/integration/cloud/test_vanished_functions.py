@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from chalicelib.cloud.database import Database
-from chalicelib.cloud.idle_transactions import patient
+from chalicelib.cloud.idle_transactions import long_idle
 from chalicelib.core.errors import DatabaseUnavailable
 from chalicelib.migrations.database_role import admit
 from chalicelib.migrations.limits import Limits
@@ -64,7 +64,7 @@ def test_the_locks_of_a_vanished_function_are_released(server: Postgres, proxy: 
 def test_a_patient_transaction_may_be_idle_for_longer(server: Postgres) -> None:
     with closing(functions(server.port() or 0)) as database, closing(connect(server.superuser_url)) as admin:
         with database.transaction() as session:
-            with patient(session):
+            with long_idle(session):
                 admin.run("SELECT pg_sleep(0.8)")  # this transaction is idle in the meantime
                 assert session.scalar("SHOW idle_in_transaction_session_timeout") == "0"
             assert session.scalar("SHOW idle_in_transaction_session_timeout") == "500ms"

@@ -121,8 +121,9 @@ def test_a_new_account_reserves_nothing_and_the_plan_says_so() -> None:
     target, notes = with_reservations(Account(10, 10).target(), CONNECTIONS)
     assert target.reserved == {}
     assert list(plan.Plan({}, notes=notes).lines())[-1] == (
-        "note: of 85 concurrent executions for ingest and api_handler, 0 can be reserved, because the account's quota"
-        " is 10, so a burst may use up the database's connections: ask AWS for more: Service Quotas L-B99A9384"
+        "note: only 0 of 85 concurrent executions for ingest and api_handler can be reserved, because the account's"
+        " quota is 10, so a burst may use up the database's connections: ask AWS to raise the quota (Service Quotas"
+        " L-B99A9384)"
     )
 
 
@@ -136,4 +137,4 @@ def test_reservations_in_the_users_configuration_stay(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     target, notes = with_reservations(Account(1000, 1000).target(tmp_path), CONNECTIONS)
     assert target.reserved == {API: 900 - 853}
-    assert "of 65 concurrent executions for api_handler, 47 can be reserved" in notes[0]
+    assert "only 47 of 65 concurrent executions for api_handler can be reserved" in notes[0]

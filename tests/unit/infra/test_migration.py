@@ -6,7 +6,7 @@ import pytest
 
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
-from infra.deploy.migration import patiently
+from infra.deploy.migration import when_ready
 
 TIMED_OUT = FunctionFailed("migrate", "Sandbox.Timedout", "RequestId: 1-2 Error: Task timed out after 300.00 seconds")
 REFUSED = FunctionFailed("migrate", "ProgrammingError", "password authentication failed for user")
@@ -33,7 +33,7 @@ class Stage:
         self.seconds += seconds
 
     def migrated(self) -> list[str]:
-        return patiently(self.migrate, self.sleep, lambda: self.seconds)
+        return when_ready(self.migrate, self.sleep, lambda: self.seconds)
 
 
 @pytest.mark.parametrize("failures", [(), (TIMED_OUT,), (REFUSED, REFUSED), (REFUSED, TIMED_OUT, REFUSED)])

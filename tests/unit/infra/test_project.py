@@ -152,7 +152,7 @@ def test_chalice_removes_functions_from_the_network_that_call_services_outside_o
 ) -> None:
     vpc = Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "owner", "app")
     inside = replace(target, vpc=vpc, functions={**target.functions, "AWS_CALLS": calls})
-    assert inside.outside == outside
+    assert inside.outside_vpc == outside
     config = project.configuration(inside)
     for name in ("ingest", "relay", "redrive"):
         chosen = Config(chalice_stage="local", function_name=name, config_from_disk=config)

@@ -66,7 +66,7 @@ def test_a_plan_says_in_capitals_what_is_lost() -> None:
     first, second, *rest = replacement.warnings("prod", "aurora", TINY)
     assert first == "THE DATABASE IS REPLACED BY AN EMPTY ONE (Aurora -> an RDS instance)"
     assert second.startswith("TOKENS, THE HISTORY OF LOADS")
-    assert rest[-1] == "of the old database, a final snapshot is kept; make deploy needs YES=prod for this change"
+    assert rest[-1] == "a final snapshot of the old database is kept; make deploy needs YES=prod for this change"
     assert list(replacement.warnings("prod", "own", SMALL))[-1].startswith("your own Postgres is left as it is")
 
 
@@ -94,13 +94,13 @@ def test_the_restore_of_the_rows_is_named() -> None:
 @pytest.mark.parametrize("new", ["standard", "small", "tiny"])
 def test_the_network_serves_the_old_and_the_new_functions_during_the_change(old: str, new: str) -> None:
     one, other = (PROFILES[name].parameters_of("network") for name in (old, new))
-    found = replacement.widest(one, other)
+    found = replacement.network_for_both(one, other)
     assert found["EndpointZones"] == max(one["EndpointZones"], other["EndpointZones"])
     assert found["SecretsEndpoint"] == ("true" if "standard" in (old, new) else "false")
 
 
 def test_a_network_of_the_release_before_has_all_endpoints() -> None:
     """Its outputs do not say so."""
-    found = replacement.widest({"VpcId": "vpc-1"}, TINY.parameters_of("network"))
+    found = replacement.network_for_both({"VpcId": "vpc-1"}, TINY.parameters_of("network"))
     assert (found["EndpointZones"], found["SecretsEndpoint"]) == ("2", "true")
-    assert replacement.widest({}, TINY.parameters_of("network")) == TINY.parameters_of("network")
+    assert replacement.network_for_both({}, TINY.parameters_of("network")) == TINY.parameters_of("network")

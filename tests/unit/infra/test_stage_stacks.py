@@ -9,7 +9,7 @@ import pytest
 
 from infra.aws import stacks
 from infra.aws.cloud import Cloud
-from infra.deploy.layers import Outputs
+from infra.deploy.ordered_stacks import Outputs
 from infra.deploy.stage_stacks import StageStacks
 from infra.errors import CloudError
 from infra.settings.chosen import choose
@@ -71,7 +71,7 @@ def test_a_database_that_the_stage_has_left_stays_without_confirmation(tmp_path:
     """The release before left the stack of the database when a stage changed to a Postgres of its own."""
     made, fake, said = stage(tmp_path, *ALL)
     chosen = choose("prod", {"PROFILE": "tiny"}, {})
-    made.leave(chosen, {}, confirmed=False)
+    made.delete_unused(chosen, {}, confirmed=False)
     assert fake.done == []
     assert said == [
         "stack database is not used by this profile: make deploy with YES=prod deletes it at the end, and keeps a final"
@@ -82,16 +82,16 @@ def test_a_database_that_the_stage_has_left_stays_without_confirmation(tmp_path:
 
 def test_with_confirmation_the_stacks_go_and_the_network_keeps_only_what_the_profile_needs(tmp_path: Path) -> None:
     made, fake, _ = stage(tmp_path, *ALL)
-    made.leave(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
+    made.delete_unused(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
     assert fake.done == ["delete database", "apply network 0"]
-    made.leave(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
+    made.delete_unused(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
     assert fake.done == ["delete database", "apply network 0"]  # nothing is left
 
 
 def test_your_own_postgres_leaves_the_database_before_the_network(tmp_path: Path) -> None:
     made, fake, _ = stage(tmp_path, "storage", "network", "database", "operations")
     own = choose("prod", {"DATABASE_URL": "postgresql+pg8000://boss:s3cret@db.example/hireflow"}, {})
-    made.leave(own, {}, confirmed=True)
+    made.delete_unused(own, {}, confirmed=True)
     assert fake.done == ["delete database", "delete network"]
 
 

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from infra.deploy import project, tracing
 from infra.deploy.plan import wanted_settings
-from infra.deploy.policies import Place, policies
+from infra.deploy.policies import PolicyContext, policies
 from infra.deploy.target import Target, bucket_names, queue_names
 from infra.sessions import session
 from infra.settings.chosen import choose
@@ -48,7 +48,7 @@ def test_the_configuration_the_policies_and_the_plan_follow_the_setting(target: 
     config = project.configuration(traced)
     assert config["stages"]["prod"].get("xray", False) is on  # Chalice passes it on to functions and to API Gateway
     assert {each["tracing"] for each in wanted_settings(config, "prod").values()} == {"Active" if on else "PassThrough"}
-    made = policies(ROOT / ".chalice", "prod", config["lambda_functions"], NAMES, Place(tracing=on))
+    made = policies(ROOT / ".chalice", "prod", config["lambda_functions"], NAMES, PolicyContext(tracing=on))
     for policy in made.values():
         allowed = [action for each in policy["Statement"] for action in each["Action"] if action.startswith("xray:")]
         assert allowed == (ACTIONS if on else [])
