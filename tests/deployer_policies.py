@@ -1,4 +1,5 @@
-"""Reads the policies of infra/aws/templates/deployer.yaml as IAM would see them, for the stage prod in one account."""
+"""Reads the policies of infra/aws/templates/deployer.yaml, for the stage prod in one account. All variables are filled
+in, as in IAM."""
 
 import json
 import re
@@ -38,7 +39,8 @@ class Statement:
 
 
 def policies(role: str) -> dict[str, dict[str, Any]]:
-    """Return the policy documents of a role by the names of their resources, with all names filled in."""
+    """Return the policy documents of a role, by the names that the policies have in the template. All variables are
+    filled in."""
     made = parsed("deployer")["Resources"]
     attached = [one["Ref"] for one in made[role]["Properties"]["ManagedPolicyArns"]]
     return {name: _filled(made[name]["Properties"]["PolicyDocument"]) for name in attached}

@@ -1,4 +1,5 @@
-"""Tests a stage whose functions reach only Postgres and S3 (AWS_CALLS=relay). The relay invokes functions for them."""
+"""Tests a stage whose functions reach only Postgres and S3 (AWS_CALLS=relay). The relay invokes functions for these
+functions."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -45,7 +45,7 @@ def stage_with(part: str) -> "Stage":
     return Stage(TINY if part == PART_OF["instance"] else STANDARD)
 
 
-# All resources but most of the alarms, which are alike.
+# All resources. Most of the alarms are left out, because all alarms are alike.
 RESOURCES = [
     (part, name)
     for part in PARTS
@@ -66,7 +66,7 @@ class Stage:
         self.aws.watch = self.check
 
     def deploy(self, own: Parameters | None = None) -> None:
-        """Do what `Account.deploy` does with stacks. `own` are the parameters of the stage, by part."""
+        """Deploy the stacks as `Account.deploy` does. `own` are the stage's own parameters, by part."""
 
         def given(part: str, outputs: ordered_stacks.Outputs) -> dict[str, str]:
             computed = dict(_SAMPLE[part])
@@ -83,7 +83,7 @@ class Stage:
         ordered_stacks.destroy(stacks, self.cloud, STAGE, self.lines.append)
 
     def check(self) -> None:
-        """The database that is in use exists and is protected, at every request."""
+        """Check that the database in use exists and is protected. This runs at every request."""
         assert self.in_service is None or self.in_service is self.database
         assert self.in_service is None or self.in_service.protected
 
@@ -110,7 +110,7 @@ class Stage:
 
 
 def advice(error: CloudError) -> str:
-    """Return what the message of the error says that a person has to do. The message must be one sentence."""
+    """Return the part of the error's message that says what a person has to do. The message must be one sentence."""
     text = str(error)
     assert not re.search(r"\.\s|\n|\.$", text), text
     said = text.rpartition("; ")[2]

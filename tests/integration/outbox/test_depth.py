@@ -1,5 +1,5 @@
-"""Tests a stage on which only the relay can measure the dead-letter queue. /health and the dashboard show the depth
-that was measured last, and its age if it is old."""
+"""Tests a stage on which only the relay can reach the dead-letter queue, and so measure it. /health and the dashboard
+show the depth that was measured last, and its age if it is old."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_the_dashboard_says_when_an_old_depth_was_measured(by_relay: Api) -> Non
     assert "measured 10 minutes ago" in by_relay.get("/dashboard/health").body
 
 
-def test_an_old_depth_is_no_metric(by_relay: Api) -> None:
+def test_an_old_depth_is_not_written_as_a_metric(by_relay: Api) -> None:
     parts = services()
     measure(3)
     assert gauges.read(parts.database, parts.storage, parts.measured_queue).dead_letters == 3

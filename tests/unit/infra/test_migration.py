@@ -14,7 +14,8 @@ BROKEN = FunctionFailed("migrate", "ConfigurationError", "DATABASE_URL is not se
 
 
 class Stage:
-    """A stage whose migrations fail with these errors, and then succeed. A migration that times out takes 300 s."""
+    """A stage whose migrations fail with these errors, one after the other, and then succeed. A migration that times
+    out takes 300 s."""
 
     def __init__(self, *failures: CommandError) -> None:
         self.failures: Iterator[CommandError] = iter(failures)

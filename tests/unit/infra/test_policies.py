@@ -63,7 +63,7 @@ def test_a_policy_allows_nothing_outside_its_stage(stage: str) -> None:
         for resource in resources(policy):
             name = resource.split(":", 5)[5].removeprefix("log-group:/aws/lambda/").removeprefix("function:")
             name = name.removeprefix("secret:")
-            if name == "event-bus/default":  # all stages of an account share this bus; each event names its stage
+            if name == "event-bus/default":  # all stages of an account share this bus; events name their stage
                 continue
             assert resource.partition("/")[0] in buckets or name.split(":")[0].startswith(f"hireflow-{stage}")
             assert "*" not in name.split(":")[0].split("/")[0]

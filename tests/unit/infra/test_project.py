@@ -129,7 +129,7 @@ def test_functions_run_in_the_network_of_the_stage(target: Target) -> None:
 
 
 def _network_after_an_update(subnets: list[str], groups: list[str]) -> tuple[list[str], list[str]]:
-    """Let Chalice update a function with these values. Return the network that Chalice sends to Lambda."""
+    """Let Chalice update a function that has this configuration. Return the network that Chalice sends to Lambda."""
     make: Any = botocore.session.Session().create_client
     client = make("lambda", "us-east-1", aws_access_key_id="a", aws_secret_access_key="a")
     sent: list[dict[str, list[str]]] = []

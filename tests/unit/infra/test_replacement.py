@@ -1,5 +1,5 @@
-"""Tests how a deployment finds out that it replaces the database, and what it says about it. tests/e2e/test_profiles.py
-replaces databases."""
+"""Tests how a deployment detects that it replaces the database, and what it says about the replacement.
+tests/e2e/test_profiles.py replaces databases."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def present(variables: dict[str, str] | None, stacks: dict[str, dict[str, str]] 
         ({"DATABASE_URL": "postgresql+pg8000://hireflow_app@gone.example:5432/hireflow"}, None),
     ],
 )
-def test_the_functions_tell_which_database_the_stage_uses(
+def test_the_deployed_functions_show_which_database_the_stage_uses(
     variables: dict[str, str] | None, expected: Kind | None
 ) -> None:
     assert present(variables) == expected
@@ -84,7 +84,7 @@ def test_another_snapshot_is_refused_because_it_would_replace_the_database(used:
     assert remedy in replacement.wrong_snapshot("prod", used)
 
 
-def test_the_restore_of_the_rows_is_named() -> None:
+def test_the_advice_names_the_command_that_restores_the_rows() -> None:
     assert "./hireflow restore all --point 20261127T001122.123456Z" in " ".join(
         replacement.advice("prod", "20261127T001122.123456Z")
     )
@@ -99,8 +99,8 @@ def test_the_network_serves_the_old_and_the_new_functions_during_the_change(old:
     assert found["SecretsEndpoint"] == ("true" if "standard" in (old, new) else "false")
 
 
-def test_a_network_of_the_release_before_has_all_endpoints() -> None:
-    """Its outputs do not say so."""
+def test_a_network_of_a_release_without_profiles_has_all_endpoints() -> None:
+    """The outputs of such a network do not name its endpoints."""
     found = replacement.network_for_both({"VpcId": "vpc-1"}, TINY.parameters_of("network"))
     assert (found["EndpointZones"], found["SecretsEndpoint"]) == ("2", "true")
     assert replacement.network_for_both({}, TINY.parameters_of("network")) == TINY.parameters_of("network")

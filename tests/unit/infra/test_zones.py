@@ -18,7 +18,8 @@ NETWORK = {"PrivateSubnetIds": "subnet-2,subnet-1"}
 
 
 def ec2(region: str = "us-east-1") -> tuple[Any, Stubber]:
-    """Return a client that checks requests and responses against AWS's model, and answers as the test tells it."""
+    """Return a client that checks requests and responses against AWS's model, and a stub with which the test sets the
+    responses."""
     session = botocore.session.get_session()
     client = session.create_client("ec2", region, aws_access_key_id="x", aws_secret_access_key="x")
     return client, Stubber(client)

@@ -1,4 +1,5 @@
-"""Tests that events are divided into requests that EventBridge accepts, and how its answers are understood."""
+"""Tests that events are divided into requests that EventBridge accepts, and which responses of EventBridge and SNS
+allow a retry."""
 
 from typing import Any
 
@@ -34,7 +35,7 @@ def test_batches_keep_the_order_and_the_limits_of_a_request(sizes: list[int]) ->
         (["", "", ""], 3),
         (["", "ThrottlingException", ""], 1),
         (["InternalFailure", "", ""], 0),
-        (["", "MalformedDetail", ""], 3),  # no later attempt can succeed, so the event must not hold up the others
+        (["", "MalformedDetail", ""], 3),  # this event can never be accepted, so it must not hold up the others
         (["AccessDeniedException"] * 3, 0),
     ],
 )
