@@ -42,8 +42,8 @@ class Services:
 
     @property
     def invoke_later(self) -> Callable[[str, Any], None]:
-        """Return the Python function that invokes a Lambda function asynchronously. On some stages, it lets the relay
-        do this."""
+        """Return the Python function that invokes a Lambda function asynchronously. On some stages, this function lets
+        the relay do the invocation."""
         if self.settings.aws_calls != BY_RELAY:
             return self.functions.invoke_later
         from chalicelib.outbox.invocations import ByRelay
@@ -52,7 +52,8 @@ class Services:
 
     @property
     def measured_queue(self) -> Queue:
-        """Return the object that measures the dead-letter queue. On some stages, this object lets the relay do this."""
+        """Return the object that measures the dead-letter queue. On some stages, this object returns the depth that the
+        relay has measured."""
         if self.settings.aws_calls != BY_RELAY:
             return self.dead_letters
         from chalicelib.outbox.invocations import ByRelay

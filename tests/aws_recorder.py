@@ -169,7 +169,8 @@ def _parsed(
 
 @dataclass(frozen=True)
 class Route:
-    """An operation of a service with a REST protocol. A request must have all words of `query` and all `headers`."""
+    """An operation of a service with a REST protocol. The URL of a request must have all query parameters in `query`,
+    and the request must have all `headers`."""
 
     operation: str
     method: str
@@ -180,7 +181,7 @@ class Route:
 
 @cache
 def _routes(service: str) -> list[Route]:
-    # Clients of S3 change the model object that they share, so this function reads the model from its file again.
+    # Clients of S3 change the model object that they share, so this function reads another copy of the model.
     model: Any = create_loader().load_service_model(service, "service-2")
     routes = []
     for name, operation in model["operations"].items():

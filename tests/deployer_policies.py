@@ -59,7 +59,8 @@ def allowed(role: str, action: str, resource: str) -> bool:
 
 
 def _filled(tree: Any) -> Any:
-    """Replace the functions of CloudFormation by their values. The stage has its own database."""
+    """Replace the functions of CloudFormation by their values. Conditions are true, so the stage has a database of its
+    own."""
     if isinstance(tree, list):
         return [_filled(one) for one in tree]
     if not isinstance(tree, dict):

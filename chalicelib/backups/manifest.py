@@ -114,7 +114,7 @@ class Manifest:
         try:
             document = json.loads(body)
             tables = {table: _table(entry) for table, entry in document["tables"].items()}
-            previous = document.get("previous_database")  # manifests of older releases lack it
+            previous = document.get("previous_database")  # older manifests lack this member
             manifest = cls(document["restore_point"], document["origin"], document["schema_version"], tables, previous)
             if document["format"] != _FORMAT or datetime.fromisoformat(document["created_at"]) != instant(name):
                 raise ValueError("its format is unknown, or its time is not the time in its name")

@@ -134,7 +134,7 @@ class Settings:
         "API_ORIGINS",
         setting_kinds.origins(),
         "further origins at which browsers reach the API, for example that of your own domain; pages of these origins"
-        " may send requests, and files to the landing bucket",
+        " may send requests to the API and files to the landing bucket",
         shown="none",
         stages=(AWS,),
     )

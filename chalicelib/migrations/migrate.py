@@ -47,7 +47,8 @@ def upgrade(
     stored for the links in events and notices.
 
     Raises ConfigurationError if the newest revision lacks the table of a dataset, or if the functions could not log in
-    afterwards. Then nothing changes. Raises DatabaseUnavailable if a login of the functions could not be tried.
+    afterwards. In both cases, nothing changes. Raises DatabaseUnavailable if a login of the functions could not be
+    tried.
     """
     from alembic import command
     from alembic.runtime.migration import MigrationContext

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OK, AWAY = "ok", "unavailable"
 RECENT = 5.0  # seconds for which the result of the checks is kept in memory
-STALE = 180.0  # seconds; the age of a depth is shown if the depth was measured before that
+STALE = 180.0  # seconds; a depth that was measured longer ago is shown with its age
 
 
 class Queue(Protocol):

@@ -11,8 +11,8 @@ from chalicelib.outbox.messages import BACKUPS
 LATE, IN_TIME = "late", "in time"
 # Backups are late if a change has not been backed up for this time. The alarm of CloudWatch has the same limit.
 LIMIT = timedelta(minutes=15)
-# Only a later sweep, after this time, causes the notice. After a power cut, the first sweep may run just before the
-# first backup.
+# A notice is written only if a sweep after this time still finds backups late. After a power cut, the first sweep may
+# run just before the first backup.
 CONFIRMED_AFTER = timedelta(minutes=5)
 
 

@@ -1,7 +1,7 @@
 """Declares the event that is sent when a load has ended, and makes this event from a message of the outbox.
 
-The event contains no row. `schema` describes its detail. Tests compare sent events and the documentation with this
-schema.
+The event contains no row. The function `schema` describes the detail of the event. Tests compare sent events and the
+documentation with this schema.
 """
 
 from datetime import datetime

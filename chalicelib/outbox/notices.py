@@ -15,7 +15,7 @@ LOAD_FAILED, ROWS_REJECTED = "load_failed", "rows_rejected"
 BACKUPS_LATE, BACKUPS_IN_TIME = "backups_late", "backups_in_time"
 LONGEST_SUBJECT = 99  # SNS accepts fewer than 100 characters
 _MOST_REASONS = 5
-_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # the Unicode categories of such characters
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # Unicode categories of the characters that are replaced
 Detail = Mapping[str, Any]
 
 
@@ -29,7 +29,7 @@ class Notice:
 
 
 def of_load(detail: Detail, stage: str, percent: float) -> Notice | None:
-    """Return the notice about a load that has ended, or None if it needs no notice.
+    """Return the notice about a load that has ended, or None if the load needs no notice.
 
     A load needs a notice if it failed, or if more than `percent` of its rows were rejected. Rows that wait for their
     parents do not count. A request needs no notice about rejected rows, because its sender has the response.
@@ -54,7 +54,8 @@ def of_backups(body: Mapping[str, Any], stage: str) -> Notice:
         text = f"Backups are in time again. They had been late since {body['since']}. You need not do anything.\n"
         return Notice(BACKUPS_IN_TIME, subject(f"Hireflow {stage}: backups are in time again"), text)
     state = (
-        "The age of the newest restore point is not known: there is none yet, or its bucket cannot be read."
+        "The age of the newest restore point is not known:"
+        " there is no restore point yet, or the backup bucket cannot be read."
         if lag is None
         else f"Changes of the last {lag / 60:.0f} minutes are in no restore point."
     )

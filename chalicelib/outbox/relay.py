@@ -38,7 +38,8 @@ class Channels:
 
 @dataclass
 class Relayed:
-    """Counts what an invocation of the relay has sent. `busy` says that another invocation is sending messages."""
+    """Counts the messages that an invocation of the relay has sent. `busy` says that another invocation is sending
+    messages."""
 
     events: int = 0
     notices: int = 0
@@ -48,7 +49,7 @@ class Relayed:
 
 @dataclass
 class Relay:
-    """One invocation of the relay. `take` passes an order to the function `outbox`."""
+    """One invocation of the relay. `take` sends an order to the function `outbox`, and returns the response."""
 
     take: Take
     channels: Channels
@@ -95,7 +96,7 @@ class Relay:
             try:
                 self.channels.invoke_later(message.body["function"], message.body["event"])
                 self.relayed.invocations += 1
-            except NotFound as error:  # the sweep offers the object again
+            except NotFound as error:  # no object is lost, because the sweep offers it again
                 _log.error("an invocation was discarded: %s", error.detail)
             self._sent.append(message.id)
 

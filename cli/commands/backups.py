@@ -129,7 +129,7 @@ def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
     if lost and (rows_before := _total(lost, "rows")) > (rows := _total(newest, "rows")):
         raise CommandError(
             f"the newest restore point {newest['restore_point']} is of a new database and has {rows:,} rows,"
-            f" but {previous} is of the database before it and has {rows_before:,} rows:"
+            f" but {previous} is of the previous database and has {rows_before:,} rows:"
             " choose one of them with --point"
         )
     return newest

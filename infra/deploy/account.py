@@ -47,7 +47,8 @@ _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket"
 
 @dataclass(frozen=True)
 class Account:
-    """One stage in an account. `source` holds app.py, `state` is the stage's folder, `env` the command's environment.
+    """One stage in an account. `source` holds app.py, `state` is the stage's folder, and `env` is the environment of
+    the command.
 
     Settings come from the environment, else from the last deployment, even if another machine made that deployment.
     Settings in `reset` lose their kept values. The setting PROFILE decides which stacks the stage has.
@@ -80,7 +81,7 @@ class Account:
             for note in notes:
                 self.report(note)
             if replaced:
-                point = self._last_restore_point(present)  # again, because minutes have passed
+                point = self._last_restore_point(present)  # once more: rows may have arrived since then
             driver.deploy(target, self.report, self._steps(chosen))
             self.state.write_env(self._env(target))
             self._stacks.delete_unused(chosen, outputs, confirmed=self.env.get("YES") == self.stage)

@@ -24,8 +24,8 @@ _QUOTA = "Service Quotas L-B99A9384"  # the quota "Concurrent executions" of Lam
 
 @dataclass(frozen=True)
 class Quota:
-    """Has numbers of an account's concurrent executions: all, those that are not reserved, and those that are reserved
-    for the functions of our stage."""
+    """Has the numbers of an account's concurrent executions: all, those that are not reserved, and those that are
+    reserved for the functions of our stage."""
 
     total: int
     unreserved: int
@@ -49,8 +49,9 @@ def wanted(connections: int, others: int) -> dict[str, int]:
 
 
 def affordable(wishes: Mapping[str, int], room: int) -> dict[str, int]:
-    """Return the part of the reservations `wishes` that the account can still reserve: `room` executions. The wishes
-    are met in their order, so `ingest` comes first. A wish that would shrink below _FEWEST is left out."""
+    """Return the part of the reservations `wishes` for which `room` is enough: the number of executions that the
+    account can still reserve. The first wish comes first: `ingest`. A reservation that would be smaller than in _FEWEST
+    is left out."""
     given = {}
     for name, number in wishes.items():
         if room >= min(number, _FEWEST[name]):

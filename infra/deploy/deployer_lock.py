@@ -25,7 +25,12 @@ from infra.local.state import State
 KEY = "deployments/lock.json"
 _NOTE = "deployer"  # the name under which the stage's folder holds the id of this checkout
 _MISSING = ("NoSuchKey", "NoSuchBucket", "404")
-_TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")  # S3 sends the last two if requests race
+_TAKEN = (
+    "PreconditionFailed",
+    "412",
+    "ConditionalRequestConflict",
+    "409",
+)  # the last two: two requests race
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class DeployerLock:
         self._bucket: str | None = None
 
     def take(self, bucket: str | None) -> None:
-        """Take the lock in this backup bucket, unless the lock is held already or there is no bucket yet.
+        """Take the lock in this backup bucket, unless this deployer already holds the lock or there is no bucket yet.
 
         A lock that this checkout has left behind is taken over. Every command also locks the folder of the stage on
         this machine, so the process that left the lock in the bucket has ended. Raises CloudError if somebody else

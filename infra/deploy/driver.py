@@ -217,7 +217,8 @@ def migrate(target: Target) -> list[str]:
 
 
 def configure_retries(target: Target) -> None:
-    """Set how often Lambda retries `ingest`, where it sends events that it gives up, and that it may invoke itself."""
+    """Set how often Lambda retries `ingest`, and to which queue Lambda then sends the event. Allow `ingest` to invoke
+    itself."""
     _set_retries(target)
     # Lambda's detection of loops would stop a load after about 16 handovers. chalicelib.ingest.handover has a limit of
     # its own.

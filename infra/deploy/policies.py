@@ -2,9 +2,9 @@
 
 The files are IAM policies with variables. `${APP}` is the beginning of all names of a stage's functions and secrets,
 and `${FUNCTION}` is the name of the function. The variables for buckets and queues are those of the functions'
-environment. Each policy also gets the statements of policy-every-function.json, in a VPC those of policy-vpc.json, and
-those of policy-login.json if the function logs in to the database with an IAM token. With tracing, it also gets those
-of policy-tracing.json.
+environment. Each policy also gets the statements of policy-every-function.json. In a VPC, it gets those of
+policy-vpc.json, too. If the function logs in to the database with an IAM token, it gets those of policy-login.json, and
+with tracing it gets those of policy-tracing.json.
 """
 
 import json
@@ -28,7 +28,8 @@ _TRACING = "tracing"
 @dataclass(frozen=True)
 class PolicyContext:
     """Has facts about a stage on which the policies depend. The functions in `outside_vpc` run outside of the VPC.
-    `partition` is the part of AWS that ARNs name. `tracing` says whether X-Ray traces the functions."""
+    `partition` is AWS's partition of the region, with which ARNs begin. `tracing` says whether X-Ray traces the
+    functions."""
 
     vpc: Vpc | None = None
     outside_vpc: Collection[str] = ()

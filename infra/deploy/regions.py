@@ -17,7 +17,7 @@ def check_roles(target: Target) -> None:
 
     IAM does not say to which region a role belongs, but it says in which region the role was last used.
     """
-    region, role = target.aws["AWS_DEFAULT_REGION"], target.function("backup")  # this function runs every few minutes
+    region, role = target.aws["AWS_DEFAULT_REGION"], target.function("backup")  # its role is used every few minutes
     used = _region_of(target.client("iam"), role)
     if used in (None, region) or _exists(target.client("lambda"), role):
         return

@@ -25,7 +25,7 @@ _BUSY = 120  # seconds to wait until another backup ends
 Stacks = Mapping[str, Mapping[str, str]]  # the outputs of the stacks, by part
 
 
-def present(target: Target, stacks: Stacks) -> Kind | None:
+def deployed_kind(target: Target, stacks: Stacks) -> Kind | None:
     """Return the kind of the database that the deployed functions use. Return None if there are no functions, or if
     their database no longer exists."""
     variables = memory.variables(target)

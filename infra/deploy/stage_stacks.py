@@ -93,7 +93,7 @@ class StageStacks:
             return
         for part in unused:
             ordered_stacks.delete(self.stacks, self.cloud, self.stage, part, self.report)
-        if unused and "network" in profile_of(chosen).parts:  # only the former functions may have needed all endpoints
+        if unused and "network" in profile_of(chosen).parts:  # the new functions may need fewer endpoints
             self.report("stack network")
             self.stacks.apply(self.cloud, self.stage, "network", self.given("network", outputs, chosen))
 
@@ -110,7 +110,7 @@ class StageStacks:
         wanted = databases.get(PART_OF.get(profile.database, ""), {})
         if wanted and wanted.get("SnapshotIdentifier", "") != chosen.text("DATABASE_SNAPSHOT"):
             raise CloudError(replacement.wrong_snapshot(self.stage, wanted.get("SnapshotIdentifier", "")))
-        old = replacement.present(target, databases)
+        old = replacement.deployed_kind(target, databases)
         return old if profiles.replaces_database(old, profile) else None
 
     def warnings(self, chosen: Chosen, replaced: Kind | None) -> Iterator[str]:

@@ -59,8 +59,8 @@ PARTS = tuple(part for part in stacks.PARTS if part != "queries")
 
 
 def plain(folder: Path) -> SimpleNamespace:
-    """Return the stacks that the embedded cloud supports, without the policies that require TLS, because the embedded
-    cloud has no TLS."""
+    """Return the stacks that the embedded cloud supports. The policies that require TLS are left out, because the
+    embedded cloud has no TLS."""
     for template in stacks.TEMPLATES.glob("*.yaml"):
         open_to_all = re.sub(r"^  \w+OnlyTls:\n(?:    .*\n|\n)+", "", template.read_text(), flags=re.MULTILINE)
         (folder / template.name).write_text(open_to_all)

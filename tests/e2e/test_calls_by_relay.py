@@ -1,5 +1,5 @@
-"""Tests a stage whose functions reach only Postgres and S3 (AWS_CALLS=relay). The relay invokes functions for these
-functions."""
+"""Tests a stage whose functions reach only Postgres and S3 (AWS_CALLS=relay). On such a stage, the relay sends the
+invocations."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -17,7 +17,7 @@ REPORTS = (
     "/department/hires/top/2021",
     "/department/hires/years",
 )
-HIRES = [  # id, year, month, department, job
+HIRES = [  # the columns: id, year, month, department, job
     (number, 2020 + number % 3, 1 + number % 9, 1 + (number % 4 == 0), 1 + number % 2) for number in range(1, 41)
 ]
 FILES = {
@@ -78,7 +78,7 @@ def loaded_again(cloud: Cloud, key: str) -> Row:
 
 
 def backup_run(cloud: Cloud) -> Row:
-    """Run backups until one of them is not prevented by another backup. Return its result."""
+    """Run a backup. If another backup is running, try again until it has ended. Return the result of the backup."""
     return until(lambda: run if (run := cloud.commands.invoke("backup"))["outcome"] != "busy" else None, "a backup")
 
 
@@ -137,7 +137,7 @@ def test_restore_all_names_both_points_if_new_rows_arrived_before_the_restore(
     assert cloud.get("/backups?limit=1").body["backups"][0]["previous_database"] == lost
     refused = restore_all(cloud)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert re.search(rf"{lost} is of the database before it and has 45 rows: choose one of them", refused.stderr)
+    assert re.search(rf"{lost} is of the previous database and has 45 rows: choose one of them", refused.stderr)
     done = restore_all(cloud, "--point", lost)
     assert done.returncode == 0, done.stdout + done.stderr
     assert reports(cloud) == before

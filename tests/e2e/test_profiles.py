@@ -59,7 +59,8 @@ def empty() -> None:
 
 
 def supported(folder: Path) -> SimpleNamespace:
-    """Return the stacks without the resources that the embedded cloud lacks, but with their outputs."""
+    """Return the stacks without the resources that the embedded cloud lacks, but with the outputs of these
+    resources."""
 
     def whole(part: str, parameters: Mapping[str, str]) -> Path:
         template = without(parsed(part, parameters), *_LACKING) if part in ("network", *_HOSTS) else parsed(part)

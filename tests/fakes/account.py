@@ -1,5 +1,4 @@
-"""A fake AWS account. It holds resources, makes and deletes the resources of stacks, and fails where a test wants
-it."""
+"""A fake AWS account. It holds resources, makes and deletes the resources of stacks, and fails as the tests demand."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +38,7 @@ class Thing:
 
 @dataclass
 class Failure:
-    """Makes one action on a resource fail, `times` times.
+    """Makes one action on a resource fail. This happens `times` times.
 
     `action` is create, update, delete or rollback (to undo an update). If `late` is true, a failed creation leaves the
     resource behind, as if the resource had never become ready.

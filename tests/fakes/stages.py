@@ -79,7 +79,7 @@ class Stage:
         self.in_service = self.database
 
     def destroy(self) -> None:
-        self.in_service = None  # its owner has confirmed that it may be deleted
+        self.in_service = None  # the command `destroy` allows the deletion of the database
         ordered_stacks.destroy(stacks, self.cloud, STAGE, self.lines.append)
 
     def check(self) -> None:

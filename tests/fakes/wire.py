@@ -1,6 +1,6 @@
 """Makes boto3 clients whose requests a Python object answers. Nothing is sent.
 
-botocore's description of the service checks every request and every answer: names, types, required members, lengths,
+botocore's description of the service checks every request and every response: names, types, required members, lengths,
 patterns and enumerations. So a fake accepts no request that AWS would refuse because of its form, and sends no response
 that AWS could not send.
 """
@@ -35,7 +35,7 @@ class Refused(Exception):
 class Wire:
     """A boto3 client. `backend` has a method for every operation; `admit` runs before each request.
 
-    A client takes a third of a second to make, so all fake accounts share the clients of a process.
+    It takes a third of a second to make a client, so all fake accounts share the clients of a process.
     """
 
     client: Any

@@ -33,7 +33,7 @@ def is_foreign(method: str, headers: Mapping[str, str], ours: Collection[str] = 
     link. `ours` are further origins at which browsers reach our pages, besides the host in the header `Host`.
 
     `Sec-Fetch-Site: same-origin` decides before `Origin` is compared with `Host`, because a proxy may have changed
-    `Host`. Older browsers do not send `Sec-Fetch-Site`, so `Origin` alone decides. Behind CloudFront, `Host` is never
+    `Host`. Older browsers do not send `Sec-Fetch-Site`, so the comparison decides. Behind CloudFront, `Host` is never
     the name that the browser uses, so `ours` must contain the origin with that name.
     """
     site, origin = _header(headers, "sec-fetch-site"), _header(headers, "origin")

@@ -15,7 +15,7 @@ from tests.integration.api.test_access import guarded, send, token
 from tests.integration.http_api import Api
 from tests.integration.s3_fixtures import S3
 
-__all__ = ["guarded"]  # pytest finds this imported fixture by its name
+__all__ = ["guarded"]  # the imported fixture is used by its name
 
 
 class Counting(Database):
@@ -80,7 +80,7 @@ def test_callers_with_a_token_see_the_current_state(stage: Stage) -> None:
     stage.database.away = True
     assert stage.get() == 200  # the last result, which is kept in memory
     assert stage.get(reader) == 503
-    assert stage.get() == 503  # the last result is now that of the request with a token
+    assert stage.get() == 503  # the request with a token has updated the last result
     stage.database.away = False
     assert stage.get() == 503
     assert stage.get(reader) == 200

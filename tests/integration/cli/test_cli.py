@@ -632,7 +632,7 @@ def test_restore_asks_for_the_point_if_a_new_database_has_fewer_rows_than_the_pr
     assert api.to("/backups")[1].query == {"limit": "1", "cursor": "20210727T150000.000001Z"}
     if status:
         assert (
-            f"{POINT} is of a new database and has 1,200 rows, but {EARLIER} is of the database before" in done.stderr
+            f"{POINT} is of a new database and has 1,200 rows, but {EARLIER} is of the previous database" in done.stderr
         )
         assert not [asked for asked in api.asked if asked.method == "POST"]
 

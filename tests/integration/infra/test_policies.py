@@ -179,8 +179,8 @@ def run_redrive(stage: Stage, landing: Landing, queue: Queue) -> None:
 
 
 def run_relay(stage: Stage, landing: Landing, queue: Queue) -> None:
-    """Send an event, a notice and invocations, and measure the queue. The stage is one on which only the relay and
-    `redrive` send requests to services of AWS other than S3."""
+    """Send an event, a notice and invocations, and measure the queue. On this stage, the other functions send requests
+    only to S3."""
     client = boto3.client("sns", region_name="us-east-1")
     assert client.create_topic(Name="hireflow-local-notices")["TopicArn"] == NOTICES
     landing.upload("departments.csv", "x\n")

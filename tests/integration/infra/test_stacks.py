@@ -112,7 +112,7 @@ def test_a_stack_is_planned_created_left_alone_changed_and_deleted(
     assert plan(cloud, "prod", part, edit) == edited  # a plan changes nothing, so a second plan shows the same changes
     apply(cloud, "prod", part, edit)
     assert plan(cloud, "prod", part, edit) == []
-    assert plan(cloud, "prod", part, {}) != []  # without the parameter, its default would be deployed again
+    assert plan(cloud, "prod", part, {}) != []  # without the parameter, the plan would bring its default back
     assert open_change_sets(cloudformation, f"hireflow-prod-{part}") == []
 
     delete(cloud, "prod", part)

@@ -14,8 +14,8 @@ from infra.settings.declaration import MACHINE
 from infra.venv import ROOT
 from tests.integration.s3_fixtures import S3
 
-# What AWS documents for UpdateStage (API Gateway, "Patch operations"): `/{resource path}/{method}/throttling/…`, where
-# `*/*` stands for all methods. The operation of both is `replace`.
+# AWS documents these paths for UpdateStage (API Gateway, "Patch operations"): `/{resource path}/{method}/throttling/…`,
+# where `*/*` stands for all methods. The only operation of each path is `replace`.
 DOCUMENTED = {"/*/*/throttling/rateLimit": "replace", "/*/*/throttling/burstLimit": "replace"}
 
 

@@ -169,7 +169,7 @@ def test_handovers_use_up_no_attempts(landing: Landing) -> None:
 
 
 def test_a_load_that_does_not_end_fails_after_a_day_of_handovers(landing: Landing) -> None:
-    """The last handover that is allowed still takes place, and the one after it does not."""
+    """The last allowed handover still takes place, but the load fails at the next one."""
     empty(landing)
     event, relay = landing.put("hired_employees.csv", ROWS), Relay(landing, 1)
     assert not relay.once(event)

@@ -1,5 +1,5 @@
 """Stands for the services to which the relay sends messages. These services keep everything that they get, and refuse
-requests if a test wants it."""
+requests if a test says so."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,5 +1,5 @@
-"""Tests a stage on which only the relay can reach the dead-letter queue, and so measure it. /health and the dashboard
-show the depth that was measured last, and its age if it is old."""
+"""Tests a stage on which only the relay can measure the dead-letter queue, because the other functions cannot reach it.
+/health and the dashboard show the depth that was measured last, and its age if it is old."""
 
 import pytest
 

@@ -25,7 +25,7 @@ from infra.local.provision import connect
 from tests.integration.ingest.test_continuing import Relay
 from tests.integration.landing import GRACE, Landing
 
-Ends = list[tuple[str, str | None, int, int]]  # status, dataset, received, rejected
+Ends = list[tuple[str, str | None, int, int]]  # the status, the dataset, and the counts received and rejected
 
 
 def ends(landing: Landing) -> list[Any]:

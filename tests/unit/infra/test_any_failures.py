@@ -23,8 +23,9 @@ TAKEN = "delete or rename what exists already and run the same command again"
 
 @dataclass(frozen=True)
 class Step:
-    """A command with its circumstances. A person deletes the stack of the part `deleted` before it. The command is
-    killed after `die_after` requests, unless `die_after` is None. `failures` happen while it runs."""
+    """A command with its circumstances. Before the command, a person deletes the stack of the part `deleted`. The
+    command is killed after `die_after` requests, unless `die_after` is None. `failures` happen while the command
+    runs."""
 
     command: str
     change: Parameters

@@ -60,7 +60,7 @@ def test_ingest_comes_first_and_no_limit_is_harmfully_small(room: int, expected:
 
 @dataclass(frozen=True)
 class WithLambda(Target):
-    """A target whose client of Lambda is `stubbed`."""
+    """A target whose Lambda client is `stubbed`, a stubbed client of botocore."""
 
     stubbed: Any = field(kw_only=True)
 

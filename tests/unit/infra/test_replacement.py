@@ -37,7 +37,7 @@ def present(variables: dict[str, str] | None, stacks: dict[str, dict[str, str]] 
     else:
         stub.add_response("get_function_configuration", {"Environment": {"Variables": variables}}, name)
     with stub:
-        return replacement.present(Stubbed("prod", ROOT, ROOT, {}, {}), stacks)
+        return replacement.deployed_kind(Stubbed("prod", ROOT, ROOT, {}, {}), stacks)
 
 
 @pytest.mark.parametrize(

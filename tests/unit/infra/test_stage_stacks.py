@@ -51,7 +51,7 @@ class Fake:
 
 
 class Clients:
-    """Stands for the clients of AWS. The tests send only this request."""
+    """Stands for the clients of AWS. The tests send only this one request."""
 
     def describe_subnets(self, **_: Any) -> dict[str, Any]:
         # One subnet stands for both.
@@ -117,7 +117,7 @@ def test_parts_wait_for_the_outputs_of_stacks_that_do_not_exist(tmp_path: Path) 
 
 
 def test_the_snapshot_of_a_database_is_passed_again_at_every_deployment(tmp_path: Path) -> None:
-    """Without the parameter, CloudFormation would replace the database by an empty one."""
+    """Without the parameter SnapshotIdentifier, CloudFormation would replace the database by an empty one."""
     made, *_ = stage(tmp_path, *ALL)
     kept = {"PROFILE": "small", "DATABASE_SNAPSHOT": "before"}
     given = made.given("database", {**NETWORK}, choose("prod", {}, kept))
