@@ -19,7 +19,8 @@ ACCOUNT, REGION, STAGE = "000000000000", "us-east-1", "prod"  # the account and 
 _KNOWN = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "Stage": STAGE}
 PLAN, DEPLOY = "PlanRole", "DeployRole"
 _SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
-# Types that AWS's macro SecretsManager-2024-09-16 adds to database.yaml, for the function that rotates passwords.
+# The types of resources that AWS's macro SecretsManager-2024-09-16 adds to database.yaml. The function that rotates
+# passwords needs these resources.
 _OF_MACRO = ("AWS::Lambda::Function", "AWS::Lambda::Permission", "AWS::IAM::Role")
 
 

@@ -75,8 +75,8 @@ class Relay:
         return self.relayed
 
     def _send(self, taken: Taken) -> None:
-        """Send the messages. Invocations are one sequence, events and notices are another. A failure in one sequence
-        does not hold up the other."""
+        """Send the messages. Invocations are one sequence. Events and notices are another one. A failure in one
+        sequence does not hold up the other."""
         invocations = [message for message in taken.messages if message.kind == INVOKE]
         others = [message for message in taken.messages if message.kind != INVOKE]
         with self._noting_failure():

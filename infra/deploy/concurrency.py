@@ -16,7 +16,7 @@ from infra.deploy.target import Target
 
 INGEST, API = "ingest", "api_handler"
 _INGEST = 20  # loads at the same time; further loads would only wait for locks and for the CPU of the database
-_OF_OTHERS = 2  # instances of each other function: a schedule may start one while the one before it still runs
+_OF_OTHERS = 2  # instances of each other function; a schedule may start a second one while the first one still runs
 _FEWEST = {INGEST: 5, API: 20}  # a smaller limit would do more harm than a burst
 _LEFT = 100  # Lambda does not reserve the last 100 executions of an account. A new account may have a quota of only 10
 _QUOTA = "Service Quotas L-B99A9384"  # the quota "Concurrent executions" of Lambda

@@ -30,7 +30,7 @@ _TAKEN = (
     "412",
     "ConditionalRequestConflict",
     "409",
-)  # the last two: two requests race
+)  # 409: two requests race
 
 
 @dataclass(frozen=True)

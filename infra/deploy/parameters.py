@@ -16,7 +16,7 @@ from infra.deploy.target import Vpc
 from infra.local import provision
 from infra.settings.chosen import Chosen
 
-_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # Postgres roles, with the names in infra/aws/templates
+_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # the names of Postgres roles in infra/aws/templates
 _IAM = {"DATABASE_IAM": "on"}
 Outputs = Mapping[str, str]
 

@@ -142,7 +142,7 @@ def test_a_relay_that_is_killed_after_sending_sends_again_and_keeps_the_order(
     first = [event["load_id"] for event in listener.events if event["load_id"] in ids]
     assert first == ids
     assert cloud.sql(f"SELECT count(*) FROM outbox WHERE (body->>'load_id')::bigint >= {ids[0]}") == [(len(ids),)]
-    cloud.sql("UPDATE relay_state SET leased_until = now()")  # the next relay need not wait for it
+    cloud.sql("UPDATE relay_state SET leased_until = now()")  # end the lease of the killed relay
     listener.events.clear()
     listener.wait_for(lambda: ids[-1] in {event["load_id"] for event in listener.events}, "the second sending")
     assert [event["load_id"] for event in listener.events if event["load_id"] in ids][: len(ids)] == ids

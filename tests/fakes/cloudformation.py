@@ -207,7 +207,7 @@ class CloudFormation:
 
     def _begin(self, stack: Stack, operation: Iterator[None]) -> None:
         stack.operation = operation
-        next(operation)  # the status changes at once
+        next(operation)  # the first step changes the status
 
     def _found(self, name: str) -> Stack:
         by_id = next((it for it in self.aws.stacks if it.id == name), None)

@@ -23,8 +23,8 @@ def _header(about: str, example: Any, **schema: Any) -> Json:
 
 
 _RETRY_AFTER = _header("seconds to wait before a retry", 5, type="integer", minimum=1)
-# On AWS, API Gateway renames the header WWW-Authenticate. So a response has one of these two headers. A 403 for a page
-# of another origin has neither.
+# On AWS, API Gateway renames the header WWW-Authenticate to this name. So a response with a challenge has one of the
+# two headers. A 403 for a page of another origin has no challenge.
 _RENAMED = "x-amzn-Remapped-WWW-Authenticate"
 _CHALLENGE = {
     name: {**_header(f"the required authentication (RFC 6750){more}", 'Bearer realm="hireflow"'), "required": False}

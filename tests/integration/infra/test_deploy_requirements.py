@@ -60,6 +60,6 @@ def test_the_set_holds_no_package_of_the_command_line_and_the_tests() -> None:
     names = {name: lock.pins((lock.REQUIREMENTS / f"{name}.txt").read_text()) for name in ("deploy", "develop")}
     assert set(OF_OTHERS) <= names["develop"].keys()
     assert set(OF_OTHERS) & names["deploy"].keys() == set()
-    with restricted("pytest") as process:  # so the tests above could not import packages of other sets, either
+    with restricted("pytest") as process:  # `restricted` hides the packages of other sets
         _, errors = process.communicate(timeout=60)
     assert "pytest is not in this set" in errors

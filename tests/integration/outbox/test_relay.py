@@ -147,7 +147,7 @@ def test_an_episode_of_late_backups_has_one_notice_at_its_beginning_and_one_at_i
     assert [watch(0), watch(late), watch(late)] == [0, 0, 0]  # one sweep is not enough for a notice
     assert [watch(late, 5), watch(late, 60), watch(None, 60)] == [1, 0, 0]
     assert [watch(0), watch(0)] == [1, 0]
-    assert [watch(late), watch(0, 60)] == [0, 0]  # its beginning had no notice, so its end has none
+    assert [watch(late), watch(0, 60)] == [0, 0]  # its end has no notice, because its beginning had none
     assert [watch(None), watch(None, 14), watch(None, 1)] == [0, 0, 1]
     kinds = [notice["MessageAttributes"]["kind"]["StringValue"] for notice in stage.services.notices]
     assert kinds == ["backups_late", "backups_in_time", "backups_late"]

@@ -114,7 +114,7 @@ def test_the_plan_shows_the_reservations_of_the_configuration() -> None:
         API: 65,
     }
     assert notes == ()
-    # A change of the reservations changes the release, so it is deployed.
+    # A change of the reservations changes the release, so the change is deployed.
     assert project.release(target) != project.release(replace(target, reserved={}))
 
 

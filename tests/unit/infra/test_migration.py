@@ -49,7 +49,7 @@ def test_a_migration_that_times_out_twice_has_failed() -> None:
     assert stage.calls == 2
 
 
-def test_an_error_that_does_not_pass_is_raised_at_once() -> None:
+def test_a_permanent_error_is_raised_at_once() -> None:
     stage = Stage(BROKEN)
     with pytest.raises(FunctionFailed, match="DATABASE_URL"):
         stage.migrated()

@@ -44,7 +44,7 @@ def test_only_a_change_of_the_kind_of_database_replaces_it() -> None:
     }
     same = {("standard", "small"), ("small", "standard"), *((name, name) for name in PROFILES)}
     assert names == {(old, new) for old in PROFILES for new in PROFILES} - same
-    assert not any(replaces_database(None, new) for new in PROFILES.values())  # nothing is deployed yet
+    assert not any(replaces_database(None, new) for new in PROFILES.values())  # None: nothing is deployed yet
 
 
 def test_the_plan_says_in_capitals_that_the_proxy_is_added_or_removed() -> None:

@@ -147,7 +147,7 @@ def _network_after_an_update(subnets: list[str], groups: list[str]) -> tuple[lis
 
 
 @pytest.mark.parametrize(("calls", "outside"), [("direct", {"relay"}), ("relay", {"relay", "redrive"})])
-def test_chalice_removes_functions_from_the_network_that_call_services_outside_of_it(
+def test_functions_that_call_services_outside_of_the_network_are_removed_from_it(
     target: Target, calls: str, outside: set[str]
 ) -> None:
     vpc = Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "owner", "app")

@@ -54,7 +54,6 @@ class Clients:
     """Stands for the clients of AWS. The tests send only this one request."""
 
     def describe_subnets(self, **_: Any) -> dict[str, Any]:
-        # One subnet stands for both.
         return {"Subnets": [{"SubnetId": f"subnet-{n}", "AvailabilityZone": f"eu-{n}"} for n in (1, 2)]}
 
 
@@ -85,7 +84,7 @@ def test_with_confirmation_unused_stacks_are_deleted_and_the_network_gets_smalle
     made.delete_unused(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
     assert fake.done == ["delete database", "apply network 0"]
     made.delete_unused(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
-    assert fake.done == ["delete database", "apply network 0"]  # nothing is left
+    assert fake.done == ["delete database", "apply network 0"]  # the second call deletes nothing
 
 
 def test_the_stack_of_the_database_is_deleted_before_its_network(tmp_path: Path) -> None:

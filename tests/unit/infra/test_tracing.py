@@ -53,7 +53,8 @@ def test_the_configuration_the_policies_and_the_plan_follow_the_setting(target: 
     for policy in made.values():
         allowed = [action for each in policy["Statement"] for action in each["Action"] if action.startswith("xray:")]
         assert allowed == (ACTIONS if on else [])
-    assert (project.release(traced) == project.release(target)) is not on  # so a change is deployed
+    # A change of the setting changes the release, so the change is deployed.
+    assert (project.release(traced) == project.release(target)) is not on
 
 
 def test_tracing_is_off_unless_the_setting_switches_it_on() -> None:

@@ -75,7 +75,7 @@ def test_the_subnets_of_a_stage_keep_their_zones(proxy: bool) -> None:
         assert zones.chosen(client, NETWORK, proxy=proxy) == {"ZoneA": "us-east-1y", "ZoneB": "us-east-1x"}
 
 
-def test_a_stage_whose_subnets_are_where_no_proxy_is_cannot_get_one() -> None:
+def test_a_stage_with_a_subnet_in_a_zone_without_the_proxy_cannot_get_a_proxy() -> None:
     client, stub = ec2()
     for _ in range(2):
         stub.add_response("describe_subnets", subnets("use1-az3", "use1-az5"))
