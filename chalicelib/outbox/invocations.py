@@ -1,5 +1,6 @@
-"""Replaces requests to AWS on a stage whose functions reach only Postgres and S3. These functions use the database, and
-the function `relay` sends the requests for them."""
+"""Replaces requests to AWS on a stage whose functions reach only Postgres and S3. Such a function writes the invocation
+that it needs to the outbox, and reads the depth of the dead-letter queue from the database. The function `relay` sends
+the requests to AWS."""
 
 from typing import Any
 

@@ -34,7 +34,7 @@ from tests.deployer_policies import DEPLOY, PLAN, allowed, permissions, statemen
 STAGE = "prod"
 _MACRO = "for the function that rotates passwords, which a macro of AWS adds to the stack of the database"
 _INSTANCE = "for a database without Aurora"
-# Permissions of the roles that these tests do not need. Each has the reason why not.
+# Permissions of the roles that these tests do not need. Each entry gives the reason.
 UNRECORDED = {
     "cloudformation:CreateStack": _MACRO,
     "cloudformation:TagResource": _MACRO,

@@ -45,7 +45,7 @@ def stage_with(part: str) -> "Stage":
     return Stage(TINY if part == PART_OF["instance"] else STANDARD)
 
 
-# All resources. Most of the alarms are left out, because all alarms are alike.
+# All resources except most of the alarms, because all alarms are alike.
 RESOURCES = [
     (part, name)
     for part in PARTS

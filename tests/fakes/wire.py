@@ -88,8 +88,8 @@ def _refusal(model: OperationModel, error: Refused) -> tuple[AWSResponse, dict[s
 
 
 def violations(value: Any, shape: Any, path: str = "") -> Iterator[str]:
-    """Yield how a value violates its shape. ParamValidator checks only the types. This function checks
-    enumerations, patterns and lengths."""
+    """Yield a text for each way in which a value violates its shape. ParamValidator checks only the types. This
+    function checks enumerations, patterns and lengths."""
     if shape.type_name == "structure":
         for name, inner in value.items():
             yield from violations(inner, shape.members[name], f"{path}.{name}")

@@ -79,7 +79,7 @@ def used_metrics(tree: Any) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for names in dimensions_of(tree["Dimensions"]):
             yield tree["Namespace"], tree["MetricName"], names
     elif isinstance(tree, list) and tree and isinstance(tree[0], str) and re.match(rf"AWS/|{NAMESPACE}$", tree[0]):
-        # Every second element is the name of a dimension. Options at the end are not texts.
+        # Every second element is the name of a dimension. The last element may hold options, and is then not a text.
         yield tree[0], tree[1], tuple(sorted(name for name in tree[2::2] if isinstance(name, str)))
     elif isinstance(tree, str):
         for namespace, dimensions, name in SEARCH.findall(tree):

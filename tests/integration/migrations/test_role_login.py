@@ -38,7 +38,8 @@ class Stage:
     def migrate(self, password: str, connections: int = 7, owner: str = "b", event: object = None) -> list[str]:
         """Migrate with these passwords of the functions' role and of the database owner, and return the notes."""
         urls = {"DATABASE_URL": self.url("boss", owner), "APP_DATABASE_URL": self.url(APP, password)}
-        given = {name: url.replace(":@", "@") for name, url in urls.items()}  # `user:@` becomes `user@`
+        # A URL without a password must not have a colon before the @.
+        given = {name: url.replace(":@", "@") for name, url in urls.items()}
         env = {**ENV, **given, "DATABASE_TLS": "disable", "DATABASE_CONNECTIONS": str(connections)}
         done = migrate_stage(env, event)
         assert done["revision"] == newest_revision()

