@@ -59,9 +59,9 @@ def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
 
     parts = services()
     # The gauges come first, because the sweep may fail.
-    measured = gauges.read(parts.database, parts.storage, parts.measured_letters)
+    measured = gauges.read(parts.database, parts.storage, parts.measured_queue)
     parts.metrics.of_gauges(measured)
-    _keep_outbox(measured.backup_lag)
+    _maintain_outbox(measured.backup_lag)
     offer = partial(parts.invoke_later, sibling(context.function_name, "ingest"))
     offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
@@ -74,13 +74,13 @@ def redrive(context: Any) -> dict[str, int]:
 
     parts, seconds = services(), 0.8 * _seconds_left(context)
     reopen: dead_letters.Reopen = partial(dead_letters.reopen_loads, parts.database)
-    if parts.settings.aws_calls == BY_RELAY:  # this function then runs outside of the network of the database
+    if parts.settings.aws_calls == BY_RELAY:  # on such a stage, this function runs outside of the database's network
         reopen = dead_letters.reopening_by(_outbox_of(context))
     return vars(dead_letters.redrive(reopen, parts.dead_letters, parts.functions, seconds=seconds))
 
 
 def relay(context: Any) -> dict[str, object]:
-    """Send the messages of the outbox: events, notices, and invocations that other functions have ordered."""
+    """Send the messages of the outbox: events, notices, and the invocations that other functions have requested."""
     from chalicelib.cloud.event_bus import EventBus
     from chalicelib.cloud.topics import Topic
     from chalicelib.monitoring import readiness
@@ -93,15 +93,15 @@ def relay(context: Any) -> dict[str, object]:
         return Taken.of(ask(vars(order)))
 
     topic = Topic(parts.settings.notice_topic) if parts.settings.notice_topic else None
-    letters = readiness.depth(parts.dead_letters) if parts.settings.aws_calls == BY_RELAY else None
+    measured = readiness.depth(parts.dead_letters) if parts.settings.aws_calls == BY_RELAY else None
     invoke, percent = parts.functions.invoke_later, parts.settings.notice_percent
     channels = Channels(EventBus(), topic, invoke, parts.settings.stage, percent)
-    return vars(Relay(take, channels).run(0.5 * _seconds_left(context), letters.depth if letters else None))
+    return vars(Relay(take, channels).run(0.5 * _seconds_left(context), measured.depth if measured else None))
 
 
 def outbox(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what functions outside of the network of the database need from the database: give the relay its next
-    messages, or reopen the loads of a dead letter."""
+    """Serve the functions that run outside of the database's network: give the relay its next messages, or reopen the
+    loads of a dead letter for `redrive`."""
     from chalicelib.outbox import store
     from chalicelib.outbox.messages import Order
 
@@ -128,8 +128,9 @@ def administer_tokens(order: Mapping[str, object]) -> object:
         return administer(session, order)
 
 
-def _keep_outbox(backup_lag: float | None) -> None:
-    """Notice late backups, and discard messages that could not be sent for too long."""
+def _maintain_outbox(backup_lag: float | None) -> None:
+    """Write a message if backups have become late or are in time again. Discard messages that could not be sent for too
+    long."""
     from chalicelib.outbox import late_backups, store
 
     with services().database.session() as session:

@@ -42,7 +42,8 @@ class Services:
 
     @property
     def invoke_later(self) -> Callable[[str, Any], None]:
-        """Return the function that invokes another function asynchronously. Some stages leave this to the relay."""
+        """Return the Python function that invokes a Lambda function asynchronously. On some stages, this function lets
+        the relay do the invocation."""
         if self.settings.aws_calls != BY_RELAY:
             return self.functions.invoke_later
         from chalicelib.outbox.invocations import ByRelay
@@ -50,8 +51,9 @@ class Services:
         return ByRelay(self.database).invoke_later
 
     @property
-    def measured_letters(self) -> Queue:
-        """Return what measures the dead-letter queue. Some stages leave this to the relay."""
+    def measured_queue(self) -> Queue:
+        """Return the object that measures the dead-letter queue. On some stages, this object returns the depth that the
+        relay has measured."""
         if self.settings.aws_calls != BY_RELAY:
             return self.dead_letters
         from chalicelib.outbox.invocations import ByRelay

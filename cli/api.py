@@ -121,8 +121,8 @@ class Presigned:
 
 
 def _pause(response: Response, tried: int) -> float:
-    """Return the seconds until the next try: those of Retry-After, or else twice as many after each try. API Gateway
-    sends no Retry-After."""
+    """Return the seconds until the next attempt. The header Retry-After gives them. Without this header, the pause
+    doubles after each attempt. API Gateway itself sends no Retry-After."""
     try:
         return min(max(float(response.headers.get("Retry-After", 2**tried)), 0.0), _LONGEST)
     except ValueError:  # Retry-After may also be a date

@@ -1,6 +1,7 @@
-"""Records the requests that a deployment sends to AWS, also those of Chalice, which runs in a process of its own.
+"""Records the requests that a deployment sends to AWS. This includes the requests of Chalice, which runs in a process
+of its own.
 
-A proxy in front of the embedded cloud passes every request on. botocore's models tell which operation a request is.
+A proxy passes every request on to the embedded cloud. botocore's models say to which operation a request belongs.
 """
 
 import json
@@ -20,7 +21,7 @@ from botocore.loaders import create_loader
 from tests.deployer_policies import ACCOUNT, REGION
 
 _SERVICE = re.compile(r"Credential=[^/]+/\d+/[\w-]+/([\w-]+)/aws4_request")
-_S3 = {  # the actions whose names differ from those of the operations; others are named as the operation
+_S3 = {  # the actions whose names differ from the names of their operations
     "DeleteObjects": "DeleteObject",
     "GetBucketNotificationConfiguration": "GetBucketNotification",
     "HeadBucket": "ListBucket",
@@ -36,7 +37,7 @@ _HOP = ("connection", "transfer-encoding", "content-length")
 
 @dataclass(frozen=True)
 class Call:
-    """A request. `action` and `resource` are what IAM checks."""
+    """A request with the action and the resource for which IAM checks a permission."""
 
     action: str
     resource: str
@@ -44,14 +45,14 @@ class Call:
 
 @dataclass
 class Recorder:
-    """Knows the requests so far. `stacks` maps the ids of change sets to the ids of their stacks."""
+    """Keeps the requests that were sent so far. `stacks` maps the ids of change sets to the ids of their stacks."""
 
     calls: list[Call] = field(default_factory=list)
     stacks: dict[str, str] = field(default_factory=dict)
 
     def record(self, method: str, target: str, headers: Mapping[str, str], body: bytes, response: bytes) -> None:
         found = _SERVICE.search(headers.get("Authorization", ""))
-        if not found:  # a request to the API, which no AWS service signs
+        if not found:  # a request to Hireflow's API, which has no signature of AWS
             return
         service = found[1]
         operation, params = _parsed(service, method, target, headers, body)
@@ -59,7 +60,7 @@ class Recorder:
             ids = [re.search(rf"<{name}>(.+?)</{name}>".encode(), response) for name in ("Id", "StackId")]
             change_set, stack = (each[1].decode() for each in ids if each)
             self.stacks[change_set] = stack
-        if (service, operation) != ("sts", "GetCallerIdentity"):  # nobody needs a permission for this
+        if (service, operation) != ("sts", "GetCallerIdentity"):  # this request needs no permission
             self.calls += self._needed(service, method, operation, params)
 
     def _needed(self, service: str, method: str, operation: str, params: Mapping[str, str]) -> Iterator[Call]:
@@ -94,7 +95,7 @@ class Recorder:
 
 @contextmanager
 def recording(endpoint: str) -> Iterator[tuple[str, Recorder]]:
-    """Yield the URL of a proxy for an endpoint on this machine, and the recorder of its requests."""
+    """Yield the URL of a proxy for this endpoint, and a recorder of the requests to the proxy."""
     recorder, upstream = Recorder(), urlsplit(endpoint)
 
     class Handler(BaseHTTPRequestHandler):
@@ -104,7 +105,7 @@ def recording(endpoint: str) -> Iterator[tuple[str, Recorder]]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             connection = HTTPConnection(upstream.hostname or "", upstream.port, timeout=960)
             try:
-                # The header Host stays, because it is signed.
+                # The header Host is not changed, because the signature of the request includes it.
                 connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():
                     connection.putheader(name, value)
@@ -141,7 +142,7 @@ def recording(endpoint: str) -> Iterator[tuple[str, Recorder]]:
 def _parsed(
     service: str, method: str, target: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[str, dict[str, str]]:
-    """Return the operation of a request, and its parameters at the top level that are texts."""
+    """Return the operation of a request, and those of its top-level parameters that are texts."""
     if name := headers.get("X-Amz-Target"):
         params = json.loads(body or b"{}")
         return name.rpartition(".")[2], {key: value for key, value in params.items() if isinstance(value, str)}
@@ -168,7 +169,8 @@ def _parsed(
 
 @dataclass(frozen=True)
 class Route:
-    """An operation of a service with a REST protocol. A request must have all words of `query` and all `headers`."""
+    """An operation of a service with a REST protocol. The URL of a request must have all query parameters in `query`,
+    and the request must have all `headers`."""
 
     operation: str
     method: str
@@ -179,7 +181,7 @@ class Route:
 
 @cache
 def _routes(service: str) -> list[Route]:
-    # Clients of S3 change the model that they share, so this function reads it once more.
+    # Clients of S3 change the model object that they share, so this function reads another copy of the model.
     model: Any = create_loader().load_service_model(service, "service-2")
     routes = []
     for name, operation in model["operations"].items():

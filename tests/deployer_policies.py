@@ -1,4 +1,5 @@
-"""Reads the policies of infra/aws/templates/deployer.yaml as IAM would see them, for the stage prod in one account."""
+"""Reads the policies of infra/aws/templates/deployer.yaml, for the stage prod in one account. All variables are filled
+in, as in IAM."""
 
 import json
 import re
@@ -18,7 +19,8 @@ ACCOUNT, REGION, STAGE = "000000000000", "us-east-1", "prod"  # the account and 
 _KNOWN = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "Stage": STAGE}
 PLAN, DEPLOY = "PlanRole", "DeployRole"
 _SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
-# Types that AWS's macro SecretsManager-2024-09-16 adds to database.yaml, for the function that rotates passwords.
+# The types of resources that AWS's macro SecretsManager-2024-09-16 adds to database.yaml. The function that rotates
+# passwords needs these resources.
 _OF_MACRO = ("AWS::Lambda::Function", "AWS::Lambda::Permission", "AWS::IAM::Role")
 
 
@@ -38,7 +40,8 @@ class Statement:
 
 
 def policies(role: str) -> dict[str, dict[str, Any]]:
-    """Return the policy documents of a role by the names of their resources, with all names filled in."""
+    """Return the policy documents of a role, by the names that the policies have in the template. All variables are
+    filled in."""
     made = parsed("deployer")["Resources"]
     attached = [one["Ref"] for one in made[role]["Properties"]["ManagedPolicyArns"]]
     return {name: _filled(made[name]["Properties"]["PolicyDocument"]) for name in attached}
@@ -57,7 +60,8 @@ def allowed(role: str, action: str, resource: str) -> bool:
 
 
 def _filled(tree: Any) -> Any:
-    """Replace the functions of CloudFormation by their values. The stage has its own database."""
+    """Replace the functions of CloudFormation by their values. Conditions are true, so the stage has a database of its
+    own."""
     if isinstance(tree, list):
         return [_filled(one) for one in tree]
     if not isinstance(tree, dict):

@@ -12,14 +12,14 @@ from infra.install import lock
 
 
 class Absent(importlib.abc.MetaPathFinder):
-    """Finds none of the packages that the set does not contain, although they are installed."""
+    """Raises ModuleNotFoundError for installed packages that the set does not contain."""
 
     def __init__(self, name: str) -> None:
-        there = lock.pins((lock.REQUIREMENTS / f"{name}.txt").read_text())
+        contained = lock.pins((lock.REQUIREMENTS / f"{name}.txt").read_text())
         self._absent = {
             module
             for module, packages in importlib.metadata.packages_distributions().items()
-            if not any(lock.pins(f"{package}==0").keys() <= there.keys() for package in packages)
+            if not any(lock.pins(f"{package}==0").keys() <= contained.keys() for package in packages)
         }
 
     def find_spec(

@@ -349,7 +349,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def broken(template: Template, parameters: Mapping[str, str] = MappingProxyType({})) -> dict[str, list[str]]:
-    """Return the violations in a template with these parameters, by the name of the rule that is broken."""
+    """Return the violations in a template with these parameters, by the names of the broken rules."""
     template = applied(template, parameters)
     return {rule.__name__: violations for rule in RULES if (violations := list(rule(template)))}
 

@@ -1,7 +1,7 @@
 """Handles GET /health: reports whether the database and the buckets can be reached.
 
-Anybody may call this route, so the answer for callers without a valid token comes from memory for some seconds. Many
-such callers therefore cause few queries.
+Anybody may call this route. A caller without a valid token gets a result of the checks that may be some seconds old. So
+many such callers cause only a few queries.
 """
 
 from chalice.app import Blueprint, Request, Response
@@ -30,19 +30,19 @@ def health() -> Response:
     body: dict[str, object] = {"status": "ok" if up else "unavailable"}
     if is_reader:
         last_backup = readiness.last_backup(parts.storage) if up else None
-        letters = readiness.depth(parts.measured_letters)
+        measured = readiness.depth(parts.measured_queue)
         body |= {
             **checks,
             "last_backup": last_backup and vars(last_backup),
-            "dead_letters": letters.depth if letters else None,
+            "dead_letters": measured.depth if measured else None,
         }
-        if letters and letters.age > readiness.STALE:
-            body["dead_letters_age_seconds"] = round(letters.age, 1)
+        if measured and measured.age > readiness.STALE:
+            body["dead_letters_age_seconds"] = round(measured.age, 1)
     return Response(body, status_code=status, headers=headers)
 
 
 def _checked(parts: Services, request: Request) -> tuple[dict[str, str], bool]:
-    """Return the state of the services, and whether the caller may see more than the status."""
+    """Return the state of the database and of the buckets, and whether the caller may see more than the status."""
     if not parts.settings.authentication:
         return parts.readiness.now(), True
     recent = parts.readiness.recent()
@@ -52,7 +52,7 @@ def _checked(parts: Services, request: Request) -> tuple[dict[str, str], bool]:
         if recent["database"] == readiness.OK:
             is_reader = admits(request, Role.READER)
             return parts.readiness.now() if is_reader else recent, is_reader
-        # While the database is unavailable, a token cannot be looked up. To try would only delay the response.
+        # While the database is unavailable, a token cannot be looked up. An attempt would only delay the response.
         now = parts.readiness.now()
         return now, now["database"] == readiness.OK and admits(request, Role.READER)
     except Unavailable:  # the database has become unavailable since the last checks

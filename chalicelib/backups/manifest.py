@@ -45,7 +45,7 @@ class TableFile(StoredFile):
 @dataclass(frozen=True)
 class RestorePoint:
     """Describes a restore point in a list. `verified_at` is None until a verification finds no fault.
-    `previous_database` has the meaning that it has in a Manifest."""
+    `previous_database` means the same as in a Manifest."""
 
     restore_point: str
     created_at: datetime
@@ -66,11 +66,12 @@ class RestorePoint:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Has the content of a manifest. `origin` identifies the database, because the datasets of two databases may have
-    equal versions.
+    """Has the content of a manifest. `origin` identifies the database. The versions of its datasets do not identify it,
+    because another database may have equal versions.
 
-    If the database has replaced another one, `previous_database` is the last restore point with rows of the other one,
-    unless that restore point has been restored. It may have expired."""
+    If the database has replaced another database, `previous_database` is the name of the last restore point that has
+    rows of that other database. This restore point may have expired. After it has been restored, `previous_database` is
+    None."""
 
     restore_point: str
     origin: str
@@ -113,7 +114,7 @@ class Manifest:
         try:
             document = json.loads(body)
             tables = {table: _table(entry) for table, entry in document["tables"].items()}
-            previous = document.get("previous_database")  # manifests of earlier releases have no such member
+            previous = document.get("previous_database")  # older manifests lack this member
             manifest = cls(document["restore_point"], document["origin"], document["schema_version"], tables, previous)
             if document["format"] != _FORMAT or datetime.fromisoformat(document["created_at"]) != instant(name):
                 raise ValueError("its format is unknown, or its time is not the time in its name")

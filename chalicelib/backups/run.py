@@ -1,9 +1,9 @@
 """Runs a backup: makes a restore point if any dataset has changed, and then deletes expired restore points.
 
-A database may be lost and replaced by a new, empty one. While the new database is empty, no restore point is made of
-it. Otherwise, a restore of the newest restore point would bring no row back. When the new database has rows, its
-restore points name the last restore point of the earlier database (`Manifest.previous_database`), until that one has
-been restored.
+A database may be lost and replaced by a new, empty database. While the new database is empty, no restore point is made
+of it. An empty restore point would be the newest one, so a restore of the newest one would bring back no rows. When the
+new database has rows, its restore points name the last restore point of the lost database
+(`Manifest.previous_database`), until that restore point has been restored.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _MESSAGES = {
     "created": "restore point created",
     "unchanged": "no restore point created: no row has changed since the newest one",
     "busy": "no restore point created: another backup is running",
-    "waiting": "no restore point created: this database is empty, and the newest restore point is of another one",
+    "waiting": "no restore point created: this database is empty, and the newest restore point is of another database",
 }
 Outcome = Literal["created", "unchanged", "busy", "waiting"]
 LOCK = (0x68697265, 0)  # an advisory lock of the database, so that only one backup runs at a time
@@ -48,8 +48,8 @@ class BackupRun:
     point has rows of another database.
 
     `tables` are the tables of the newest restore point. `seconds` is the time that the run took to make this restore
-    point, or to see that nothing has changed. `checked` are the files whose presence in S3 the run confirmed. `deleted`
-    are the names of the restore points that the run deleted.
+    point, or to find that no dataset has changed. `checked` are the files whose presence in S3 the run confirmed.
+    `deleted` are the names of the restore points that the run deleted.
     """
 
     outcome: Outcome
@@ -165,8 +165,8 @@ def _is_empty(session: Session) -> bool:
 
 
 def _previous_database(session: Session, newest: Manifest | None, own: str) -> str | None:
-    """Return the last restore point of the database that was here before the database `own`. Return None if there was
-    no other database, or if this restore point has been restored."""
+    """Return the name of the last restore point of the database that was replaced by this database, whose origin is
+    `own`. Return None if no database was replaced, or if that restore point has been restored."""
     if newest is None:
         return None
     previous = newest.restore_point if newest.origin != own and newest.rows else newest.previous_database

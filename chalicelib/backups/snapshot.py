@@ -60,8 +60,9 @@ def versions(session: Session, names: Iterable[str]) -> dict[str, int]:
 def origin(session: Session) -> str:
     """Return an identifier of this database. A database that is dropped and created again has another identifier.
 
-    A managed Postgres may refuse to show its own identifier. Then the identifier is the one that a migration has put
-    into the database. The right to call the function is checked first, because an error would end the transaction.
+    Every Postgres server has an identifier, but a managed server may refuse to show it. In this case, the identifier in
+    the table `database_identity` is used, which a migration has written. The right to call pg_control_system() is
+    checked first, because an error would end the transaction.
     """
     is_shown = session.scalar("SELECT has_function_privilege(to_regprocedure('pg_control_system()'), 'EXECUTE')")
     identifier = "system_identifier FROM pg_control_system()" if is_shown else "id FROM database_identity"

@@ -11,7 +11,8 @@ Client = Callable[[], Any]
 
 
 def aws_client(service: str, *, read_timeout: float = 6) -> Client:
-    """Return a function that creates a client of the service. A response may take `read_timeout` seconds."""
+    """Return a function that creates a client of the service. The client waits for a response for at most
+    `read_timeout` seconds."""
 
     def make() -> Any:
         import boto3

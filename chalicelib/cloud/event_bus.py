@@ -9,15 +9,15 @@ from typing import Any
 from chalicelib.cloud.clients import Client, aws_client
 from chalicelib.core.errors import Unavailable
 
-MOST_ENTRIES, MOST_BYTES = 10, 256 * 1024  # of one request
-# EventBridge documents these errors as errors of the event itself, so that no later attempt can succeed.
-_HOPELESS = ("InvalidArgument", "MalformedDetail")
+MOST_ENTRIES, MOST_BYTES = 10, 256 * 1024  # the limits of one request
+# EventBridge documents these errors as errors of the event itself, so no later attempt can succeed.
+_PERMANENT = ("InvalidArgument", "MalformedDetail")
 _log = logging.getLogger("hireflow.outbox")
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event. `detail` is a JSON object as text."""
+    """An event for EventBridge. `detail` is the text of a JSON object."""
 
     source: str
     detail_type: str
@@ -30,16 +30,16 @@ class Event:
 
 
 class EventBus:
-    """The default event bus."""
+    """Sends events to the default event bus."""
 
     def __init__(self, client: Client | None = None) -> None:
         self._make = client or aws_client("events")
 
     def put(self, events: Sequence[Event]) -> int:
-        """Send events in their order, and return how many were accepted before the first one that was not.
+        """Send events in their order. Return the number of events before the first event that was not accepted.
 
-        Later events may have been accepted, too. An event that EventBridge can never accept counts as accepted, and is
-        logged. Raises Unavailable if a whole request failed.
+        Events after that one may have been accepted, too. An event that EventBridge can never accept counts as
+        accepted, and an error is logged. Raises Unavailable if the whole request failed.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -50,7 +50,7 @@ class EventBus:
             raise Unavailable(f"EventBridge accepts no events now: {type(error).__name__}") from error
         for number, result in enumerate(results):
             code = result.get("ErrorCode")
-            if code in _HOPELESS:
+            if code in _PERMANENT:
                 _log.error("an event was discarded, because EventBridge can never accept it: %s", code)
             elif code:
                 _log.warning("EventBridge did not accept an event: %s", code)
@@ -63,7 +63,7 @@ class EventBus:
 
 
 def batches(events: Sequence[Event]) -> Iterator[list[Event]]:
-    """Divide events into batches, each of which fits into one request. The order stays."""
+    """Divide events into batches, each of which fits into one request. The events keep their order."""
     batch: list[Event] = []
     size = 0
     for event in events:

@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib.cloud.clients import Client, aws_client
 from chalicelib.core.errors import NotFound, Unavailable
 
-_PATIENCE = 30.0  # seconds; a caller that waits for the result also waits for a cold start
+_PATIENCE = 30.0  # seconds that `invoke` waits for a result; this includes a cold start
 
 
 def sibling(deployed: str, function: str) -> str:
@@ -42,7 +42,7 @@ class Functions:
             raise Unavailable(f"{arn} cannot be invoked now") from error
 
     def invoke(self, arn: str, event: Any) -> Any:
-        """Invoke a function with an event, wait, and return its result.
+        """Invoke a function with an event, wait until it ends, and return its result.
 
         botocore may repeat the request, so the function must be idempotent. Raises Unavailable if the request or the
         function fails.

@@ -1,8 +1,8 @@
-"""Lets a transaction be idle for long.
+"""Allows a transaction to be idle for a long time.
 
-Postgres ends a connection of the functions' role after some minutes in an idle transaction, so that a vanished function
-does not keep its locks. For Postgres, a transaction is also idle while its client still works on the rows of the last
-statement.
+If a transaction of the functions' role is idle for some minutes, Postgres closes the connection. So a function that has
+vanished does not keep its locks. For Postgres, a transaction is also idle while the client still processes the rows of
+the last statement.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,9 @@ _PARAMETER = "idle_in_transaction_session_timeout"
 
 
 @contextmanager
-def patient(session: Session) -> Iterator[None]:
-    """Let the open transaction be idle for all the time that is left, inside the `with` block."""
+def long_idle(session: Session) -> Iterator[None]:
+    """Inside the `with` block, allow the open transaction to be idle until the deadline. Without a deadline, it may be
+    idle without a limit."""
     left = deadline.left()
     session.run(f"SET LOCAL {_PARAMETER} = {0 if left is None else round(left * 1000) + 1}")
     yield

@@ -63,7 +63,7 @@ class DeadLetters:
             return int(response["Attributes"][name])
 
     def measured(self) -> Measured:
-        """Measure the depth now. Raises Unavailable."""
+        """Return the depth of the queue now. Raises Unavailable."""
         return Measured(self.depth())
 
     @cached_property

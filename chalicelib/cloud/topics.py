@@ -7,12 +7,12 @@ from typing import Any
 from chalicelib.cloud.clients import Client, aws_client
 from chalicelib.core.errors import Unavailable, Unprocessable
 
-# SNS documents these errors as errors of the message itself, so that no later attempt can succeed.
-_HOPELESS = ("InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "ParameterValueInvalid")
+# SNS documents these errors as errors of the message itself, so no later attempt can succeed.
+_PERMANENT = ("InvalidParameter", "InvalidParameterException", "InvalidParameterValue", "ParameterValueInvalid")
 
 
 class Topic:
-    """A topic of SNS, given by its ARN."""
+    """Publishes notices to the topic with the ARN `arn`."""
 
     def __init__(self, arn: str, client: Client | None = None) -> None:
         self.arn = arn
@@ -29,7 +29,7 @@ class Topic:
         try:
             self._sns.publish(TopicArn=self.arn, Subject=subject, Message=text, MessageAttributes=given)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _HOPELESS:
+            if error.response.get("Error", {}).get("Code") in _PERMANENT:
                 raise Unprocessable(f"SNS refused a notice: {error.response['Error'].get('Message')}") from error
             raise Unavailable("SNS accepts no notices now") from error
         except (BotoCoreError, OSError) as error:

@@ -101,8 +101,8 @@ def url(*schemes: str) -> Kind[str]:
 
 
 def origins() -> Kind[tuple[str, ...]]:
-    """Return the kind of the lists of origins with commas between them. An origin is what browsers send in the header
-    `Origin`: lower case, and without a path, a wildcard or the default port."""
+    """Return the kind of a setting that is a list of origins with commas between them. An origin is written as browsers
+    write it in the header `Origin`: in lower case, and without a path, a wildcard or the default port."""
 
     def read(given: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(each.strip() for each in given.split(",")))

@@ -177,7 +177,7 @@ class HealthPanel:
     last_backup: readiness.LastBackup | None
     backup_age: timedelta | None
     dead_letters: int | None
-    dead_letters_age: timedelta | None  # None if it was measured just now
+    dead_letters_age: timedelta | None  # None if they were counted a short time ago
     refresh: int = CALM
 
 
@@ -186,9 +186,9 @@ def health(parts: Services, _caller: Caller) -> HealthPanel:
     up = readiness.is_up(checks)
     last = readiness.last_backup(parts.storage) if checks["backup_bucket"] == readiness.OK else None
     age = timedelta(seconds=last.age_seconds) if last else None
-    letters = readiness.depth(parts.measured_letters)
-    old = timedelta(seconds=letters.age) if letters and letters.age > readiness.STALE else None
-    return HealthPanel(checks, up, last, age, letters.depth if letters else None, old)
+    measured = readiness.depth(parts.measured_queue)
+    old = timedelta(seconds=measured.age) if measured and measured.age > readiness.STALE else None
+    return HealthPanel(checks, up, last, age, measured.depth if measured else None, old)
 
 
 Panel = ReportsPanel | LoadsPanel | LoadPanel | UploadPanel | BackupsPanel | RestorePanel | HealthPanel

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chalicelib.cloud.database import Session, lock_timeout
-from chalicelib.cloud.idle_transactions import patient
+from chalicelib.cloud.idle_transactions import long_idle
 from chalicelib.core.errors import Conflict, LockTimeout, StorageUnavailable
 from chalicelib.core.streams import InTime
 from chalicelib.ingest import merge, open_rejects, orphans
@@ -152,7 +152,7 @@ class Completion:
         """
         dataset, reading, session = self.attempt.dataset, self.staged.reading, self.attempt.session
         columns = [column.name for column, _ in dataset.references]
-        with patient(session), self.attempt.opened() as body:
+        with long_idle(session), self.attempt.opened() as body:
             if body.etag != self.staged.etag:  # possible in a bucket without versioning
                 raise StorageUnavailable("the object was overwritten while it was being loaded")
             report = OrphanReport(dataset, reading.seeker(InTime(body.stream)), columns, self.rejects.add)

@@ -16,9 +16,10 @@ from chalicelib.ingest.durable_tables import Progress
 from chalicelib.ingest.stager import LINES_PER_COPY
 from chalicelib.loads import claims
 
-# Each handover follows an invocation of up to 15 minutes, so a load may work for a day. In this time it can read
-# billions of rows, more than a dataset can hold. Without this limit, a load without progress would invoke itself for
-# ever, because the deployment switches off Lambda's own limit, which stops a chain after some 16 invocations.
+# Each handover follows an invocation of up to 15 minutes, so a load may work for a day. In this time, the load can read
+# billions of rows, which is more than a dataset can hold. Without this limit, a load that makes no progress would be
+# handed over for ever. Lambda's own limit would stop such a chain after about 16 invocations, but the deployment
+# switches this limit off.
 MOST_HANDOVERS = 96
 MARGIN = 45.0  # seconds; an invocation hands over this long before its time ends
 _log = logging.getLogger("hireflow.ingest")

@@ -118,7 +118,7 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
         level = logging.WARNING if outcome.error else logging.INFO
         _log.log(level, f"load {outcome.status}", extra=work | vars(outcome.counts))
         for code, rows in rejects.reasons.by_code().items() if outcome.counts.rejected else ():
-            _log.info("rows rejected", extra={"code": code, "rejected": rows})  # the code, not the reason: no values
+            _log.info("rows rejected", extra={"code": code, "rejected": rows})  # codes, because reasons may have values
         ended(outcome.status, outcome.counts)
     return True
 

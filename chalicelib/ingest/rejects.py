@@ -107,8 +107,8 @@ class Reasons:
         return sorted(counted, key=lambda each: (-each["count"], each["reason"]))
 
     def by_code(self) -> dict[str, int]:
-        """Return the counts by code, the most frequent reason first. A row with several reasons counts several
-        times."""
+        """Return the counts by code, the most frequent code first. A row with several reasons counts once for each of
+        them."""
         counts: Counter[str] = Counter()
         for each in self.counted():
             counts[each["code"] or OTHER_CODE] += each["count"]

@@ -32,8 +32,8 @@ GRANTS = {
 
 
 def admit(connection: Connection, login: Login, limits: Limits) -> list[str]:
-    """Create the role of `login` if it does not exist, and give it its login, its limits and its rights. Return notes
-    about what the database owner may not change. The role of `connection` is the database owner.
+    """Create the role of `login` if it does not exist. Then give the role its login, its limits and its rights. Return
+    notes about what the database owner may not change. The role of `connection` is the database owner.
 
     Raises ConfigurationError if the role does not exist and the owner may not create roles, or if the functions could
     not log in with this role.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _VERSIONS = Path(__file__).parent / "versions"
 # Either SQL or a call of Alembic's `op.create_table`
 _CREATED = re.compile(r"""create[ _]table\W+(?:if\s+not\s+exists\W+)?(?:public\W+)?(\w+)""", re.IGNORECASE)
-_REFUSED = "28"  # the first characters of the SQLSTATEs for a wrong user or password
+_REFUSED = "28"  # the SQLSTATEs for a wrong user or password begin with these characters
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
 
 
@@ -38,16 +38,17 @@ def upgrade(
     connections: int = -1,
     api_url: str = "",
 ) -> Migrated:
-    """Upgrade the database to `revision`. Nothing changes if the database already has this revision.
+    """Upgrade the database to `revision`. The tables do not change if the database already has this revision.
 
     `database_url` is the URL of the database owner. `tls` and `ca` have the values of the settings DATABASE_TLS and
     DATABASE_CA. `app_url` is the URL with which the functions log in. The role in this URL is created if necessary, and
     gets its login and its rights. Without a password in the URL, the functions log in with IAM tokens. The role may
-    have at most `connections` connections at a time; -1 means no limit. `api_url` is the URL of the API. It is stored
-    for the links in events and notices.
+    have at most `connections` connections at a time; -1 means no limit. `api_url` is the URL of the API, which is
+    stored for the links in events and notices.
 
     Raises ConfigurationError if the newest revision lacks the table of a dataset, or if the functions could not log in
-    afterwards. Then nothing changes. Raises DatabaseUnavailable if a login of the functions could not be tried.
+    afterwards. In both cases, nothing changes. Raises DatabaseUnavailable if a login of the functions could not be
+    tried.
     """
     from alembic import command
     from alembic.runtime.migration import MigrationContext

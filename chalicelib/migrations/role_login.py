@@ -23,8 +23,9 @@ _END = " PASSWORD "
 
 @dataclass(frozen=True)
 class Login:
-    """The login of a role. An empty password stands for logins with IAM tokens. `works` tries a login with the
-    password. It raises DatabaseUnavailable if the database cannot be reached."""
+    """The login of a role. An empty password stands for logins with IAM tokens. `works` tries to log in with the
+    password, and returns whether this succeeded. `works` raises DatabaseUnavailable if the database cannot be
+    reached."""
 
     role: str
     password: str = field(repr=False)
@@ -57,12 +58,12 @@ def give(connection: Connection, login: Login, limits: Limits) -> list[str]:
     if not _tried(connection, f"ALTER ROLE %1$I LOGIN CONNECTION LIMIT {limits.connections}{_END}", login):
         _require_password(connection, login)
     _choose_kind(connection, login)
-    # Only a superuser may say NOSUPERUSER, so the statements name only rights that the role has.
+    # Only a superuser may run a statement with NOSUPERUSER. So the statements name only rights that the role has.
     for right in _state(connection, login.role).surplus.split():
         _tried(connection, f"ALTER ROLE %1$I NO{right}", login)
     for name, value in limits.timeouts.items():
         _tried(connection, f"ALTER ROLE %1$I SET {name} = '{value}'", login)
-    # Without this right, foreign keys are checked row by row.
+    # Without this right, a load cannot switch off the triggers that check foreign keys row by row.
     _tried(connection, "GRANT SET ON PARAMETER session_replication_role TO %1$I", login)
     return _notes(_state(connection, login.role), login.role, limits)
 
@@ -85,8 +86,8 @@ END $$
 
 
 def _tried(connection: Connection, statement: str, login: Login) -> bool:
-    """Return whether a statement succeeded. `%1$I` in the statement stands for the role. The password is added to a
-    statement that ends in PASSWORD. Nothing changes if the statement fails."""
+    """Run a statement, and return whether it succeeded. `%1$I` in the statement stands for the role. The password is
+    added to a statement that ends in PASSWORD. Nothing changes if the statement fails."""
     password = login.password if statement.endswith(_END) else ""
     values = {"role": login.role, "password": password, "statement": statement, "refused": ""}
     for name, value in values.items():
@@ -108,7 +109,7 @@ def _require_password(connection: Connection, login: Login) -> None:
 
 
 def _choose_kind(connection: Connection, login: Login) -> None:
-    """Make the role a member of `rds_iam` if it logs in with a token, and otherwise not."""
+    """Make the role a member of `rds_iam` if it logs in with a token. Otherwise, end this membership."""
     if _state(connection, login.role).has_token == login.has_token:
         return
     if login.has_token and not connection.scalar(_HAS_IAM, {"iam": IAM}):

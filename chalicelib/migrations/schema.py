@@ -153,7 +153,7 @@ staged_loads = Table(  # the progress of unfinished loads of large objects; the 
     Column("complete", Boolean, nullable=False, server_default=text("false")),
 )
 
-landing_sweep = Table(  # has one row
+landing_sweep = Table(  # this table always has one row
     "landing_sweep",
     metadata,
     Column("starts_at", DateTime(timezone=True), primary_key=True),  # the sweep ignores older objects
@@ -182,13 +182,13 @@ tokens = Table(
     _instant("revoked_at"),
 )
 
-database_identity = Table(  # has one row
+database_identity = Table(  # this table always has one row
     "database_identity",
     metadata,
     Column("id", Uuid, primary_key=True),
 )
 
-deployment = Table(  # has one row
+deployment = Table(  # this table always has one row
     "deployment",
     metadata,
     Column("api_url", Text, primary_key=True),  # empty until the first deployment of this release
@@ -204,7 +204,7 @@ outbox = Table(  # the messages that the relay has not sent yet
     Index("outbox_invocations_idx", "id", postgresql_where=text("kind = 'invoke'")),
 )
 
-relay_state = Table(  # has one row
+relay_state = Table(  # this table always has one row
     "relay_state",
     metadata,
     Column("holder", Text, primary_key=True),  # the invocation of the relay that may send messages
@@ -213,7 +213,7 @@ relay_state = Table(  # has one row
     _instant("measured_at"),
 )
 
-late_backups = Table(  # has one row
+late_backups = Table(  # this table always has one row
     "late_backups",
     metadata,
     Column("noticed", Boolean, primary_key=True),  # whether a notice about the present episode was written

@@ -15,10 +15,10 @@ _API_URL = setting_kinds.url("https", "http")
 
 @dataclass(frozen=True)
 class Order:
-    """What the deployment passes to the migration. Both texts may be empty.
+    """The event with which the deployment invokes the migration. Both texts may be empty.
 
-    `owner_password` is the password of the database owner, if the function cannot reach Secrets Manager. `api_url` is
-    the address of the API, which only the deployment knows.
+    `owner_password` is the password of the database owner. The deployment passes it only if the function cannot reach
+    Secrets Manager. `api_url` is the address of the API, which only the deployment knows.
     """
 
     owner_password: str = field(default="", repr=False)
@@ -26,7 +26,8 @@ class Order:
 
     @classmethod
     def of(cls, event: object) -> "Order":
-        """Read the event {"owner_password", "api_url"}. Raises ConfigurationError, which quotes no password."""
+        """Convert an event with the members `owner_password` and `api_url`. Raises ConfigurationError, whose text
+        contains no password."""
         given = {} if event is None else event
         if not isinstance(given, dict):
             raise ConfigurationError("the event of the migration must be a JSON object")

@@ -52,7 +52,7 @@ def read(database: Database, storage: Storage, letters: readiness.Queue) -> Gaug
     except Unavailable:
         pass
     depth = readiness.depth(letters)
-    fresh = depth.depth if depth and depth.age <= readiness.STALE else None  # an old depth is not a present value
+    fresh = depth.depth if depth and depth.age <= readiness.STALE else None  # an old depth is not written as a metric
     return Gauges(age, lag, fresh, orphans, unsent, unsent_age)
 
 

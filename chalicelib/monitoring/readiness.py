@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OK, AWAY = "ok", "unavailable"
 RECENT = 5.0  # seconds for which the result of the checks is kept in memory
-STALE = 180.0  # seconds; a depth that was measured before that is shown with its age
+STALE = 180.0  # seconds; a depth that was measured longer ago is shown with its age
 
 
 class Queue(Protocol):
@@ -56,12 +56,12 @@ class Readiness:
         self._checked_at = 0.0
 
     def now(self) -> dict[str, str]:
-        """Run the checks."""
+        """Run the checks, and return their result."""
         self._last, self._checked_at = checks(self._database, self._storage), self._clock()
         return self._last
 
     def recent(self) -> dict[str, str]:
-        """Return the last result, or run the checks if that result is older than RECENT."""
+        """Return the last result. If it is older than RECENT, run the checks again."""
         if self._last is None or self._clock() - self._checked_at > RECENT:
             return self.now()
         return self._last

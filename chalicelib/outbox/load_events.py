@@ -1,7 +1,7 @@
-"""Declares the event that is sent when a load has ended, and makes it from the message in the outbox.
+"""Declares the event that is sent when a load has ended, and makes this event from a message of the outbox.
 
-The event has no values of rows. `schema` describes its detail. Tests compare sent events and the documentation with
-this schema.
+The event contains no row. The function `schema` describes the detail of the event. Tests compare sent events and the
+documentation with this schema.
 """
 
 from datetime import datetime
@@ -14,8 +14,10 @@ SOURCE, DETAIL_TYPE = "hireflow", "hireflow.load"
 COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected", "waiting")
 MOST_REASONS = 10
 _TIMES = ("created_at", "started_at", "finished_at")
-_SAME = ("load_id", "dataset", "source", "kind", "status", *COUNTS, "error", "given_up", "attempts")
-_ALSO = ("restore_point", "correlation_id")
+_COPIED = (
+    *("load_id", "dataset", "source", "kind", "status", *COUNTS, "error", "given_up", "attempts"),
+    *("restore_point", "correlation_id"),
+)
 Json = dict[str, Any]
 
 
@@ -31,9 +33,9 @@ def detail(body: Body, stage: str, api_url: str) -> Json:
         "page": f"{api_url}/#/load?id={body['load_id']}" if api_url else None,
     }
     times = {name: text(datetime.fromisoformat(body[name])) if body[name] else None for name in _TIMES}
-    same = {name: body[name] for name in (*_SAME, *_ALSO)}
+    copied = {name: body[name] for name in _COPIED}
     reasons = sorted(body["reasons"], key=lambda reason: -int(reason["count"]))[:MOST_REASONS]
-    return {"stage": stage, **same, "reasons": reasons, **times, "links": links}
+    return {"stage": stage, **copied, "reasons": reasons, **times, "links": links}
 
 
 def schema() -> Json:

@@ -21,11 +21,11 @@ class Message:
 
 @dataclass(frozen=True)
 class Order:
-    """What the function `relay` wants from the function `outbox`.
+    """A request of the function `relay` to the function `outbox`.
 
-    `relay` names the invocation of the relay. `sent` are the ids of the messages that it has sent. `dead_letters` is
-    the depth of the dead-letter queue, or None if the relay has not measured it. `done` says that the relay wants no
-    further messages.
+    `relay` is the name of the relay's invocation. `sent` are the ids of the messages that this invocation has sent.
+    `dead_letters` is the depth of the dead-letter queue, or None if the relay has not measured it. `done` says that the
+    relay wants no further messages.
     """
 
     relay: str
@@ -36,19 +36,19 @@ class Order:
 
 @dataclass(frozen=True)
 class Taken:
-    """The next messages, in their order, and the URL of the API, which is empty if it is not known. `busy` says that
-    another invocation of the relay is sending messages."""
+    """The response of the function `outbox`: the next messages, in their order, and the URL of the API. The URL is
+    empty if it is not known. `busy` says that another invocation of the relay is sending messages."""
 
     messages: tuple[Message, ...] = ()
     api_url: str = ""
     busy: bool = False
 
     def payload(self) -> dict[str, Any]:
-        """Return the JSON form, in which the function `outbox` returns this object."""
+        """Return the JSON object that the function `outbox` returns."""
         return {"messages": [vars(one) for one in self.messages], "api_url": self.api_url, "busy": self.busy}
 
     @classmethod
     def of(cls, payload: Mapping[str, Any]) -> "Taken":
-        """Parse the JSON form."""
+        """Convert the JSON object that `payload` returns."""
         messages = tuple(Message(**one) for one in payload["messages"])
         return cls(messages, payload["api_url"], payload["busy"])

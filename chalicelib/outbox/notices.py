@@ -1,6 +1,7 @@
-"""Writes the notices that people get: by email, or by another way that a subscription of the topic declares.
+"""Writes the texts of notices. People get notices by email, or through another subscription of the topic.
 
-Names of files may have any characters. In a notice, every character that could break a line or hide text is replaced.
+The name of a file may contain any character. In a notice, a question mark replaces every character that could break a
+line or hide text.
 """
 
 import unicodedata
@@ -12,9 +13,9 @@ from chalicelib.outbox.late_backups import LATE
 
 LOAD_FAILED, ROWS_REJECTED = "load_failed", "rows_rejected"
 BACKUPS_LATE, BACKUPS_IN_TIME = "backups_late", "backups_in_time"
-MOST_OF_SUBJECT = 99  # SNS wants fewer than 100 characters
+LONGEST_SUBJECT = 99  # SNS accepts fewer than 100 characters
 _MOST_REASONS = 5
-_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # categories of Unicode
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # Unicode categories of the characters that are replaced
 Detail = Mapping[str, Any]
 
 
@@ -28,10 +29,10 @@ class Notice:
 
 
 def of_load(detail: Detail, stage: str, percent: float) -> Notice | None:
-    """Return the notice about a load that has ended, or None if nobody needs one.
+    """Return the notice about a load that has ended, or None if the load needs no notice.
 
     A load needs a notice if it failed, or if more than `percent` of its rows were rejected. Rows that wait for their
-    parents do not count. A request needs no notice, because its sender has the response.
+    parents do not count. A request needs no notice about rejected rows, because its sender has the response.
     """
     to_correct = detail["rejected"] - detail["waiting"]
     if detail["status"] == "failed":
@@ -53,23 +54,24 @@ def of_backups(body: Mapping[str, Any], stage: str) -> Notice:
         text = f"Backups are in time again. They had been late since {body['since']}. You need not do anything.\n"
         return Notice(BACKUPS_IN_TIME, subject(f"Hireflow {stage}: backups are in time again"), text)
     state = (
-        "The age of the newest restore point is not known: there is none yet, or its bucket cannot be read."
+        "The age of the newest restore point is not known:"
+        " there is no restore point yet, or the backup bucket cannot be read."
         if lag is None
         else f"Changes of the last {lag / 60:.0f} minutes are in no restore point."
     )
     advice = "Read the log of the function `backup`: ./hireflow logs --function backup --since 1h"
-    text = f"Backups are late since {body['since']}. {state}\n\nWhat to do: {advice}\n"
+    text = f"Backups have been late since {body['since']}. {state}\n\nWhat to do: {advice}\n"
     return Notice(BACKUPS_LATE, subject(f"Hireflow {stage}: backups are late"), text)
 
 
 def subject(text: str) -> str:
     """Return a text that SNS accepts as a subject: ASCII without control characters, and not too long."""
     plain = "".join(char if " " <= char <= "~" else "?" for char in text)
-    return plain if len(plain) <= MOST_OF_SUBJECT else f"{plain[: MOST_OF_SUBJECT - 3]}..."
+    return plain if len(plain) <= LONGEST_SUBJECT else f"{plain[: LONGEST_SUBJECT - 3]}..."
 
 
 def shown(text: str) -> str:
-    """Return the text in one line, without characters that hide or reorder text."""
+    """Return the text in one line. A question mark replaces each character that hides or reorders text."""
     return "".join("?" if unicodedata.category(char) in _HIDDEN else char for char in text)
 
 
@@ -93,8 +95,8 @@ def _advice(detail: Detail, kind: str) -> str:
     if kind == ROWS_REJECTED:
         return "download the rejected rows with their reasons, correct them, and send only these rows again."
     if detail["kind"] == "restore":
-        return "remove the reason, and request the restore again."
-    return "remove the reason, and send the file again."
+        return "remove the cause, and request the restore again."
+    return "remove the cause, and send the file again."
 
 
 def _links(detail: Detail) -> list[str]:

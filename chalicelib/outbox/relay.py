@@ -1,7 +1,7 @@
 """Sends the messages of the outbox in their order.
 
-The relay deletes a message only after it has sent it. If the relay dies between these two steps, the next relay sends
-the message again. So each message is sent at least once.
+The relay deletes a message only after it has sent it. If an invocation of the relay crashes between these two steps,
+the next one sends the message again. So each message is sent at least once.
 """
 
 import json
@@ -26,8 +26,8 @@ Take = Callable[[Order], Taken]
 
 @dataclass(frozen=True)
 class Channels:
-    """The ways on which the relay sends messages. Without a topic, it publishes no notices. `percent` is the share of
-    rejected rows above which a load needs a notice."""
+    """The services to which the relay sends messages. Without a topic, the relay publishes no notices. `percent` is the
+    share of rejected rows above which a load needs a notice."""
 
     bus: EventBus
     topic: Topic | None
@@ -38,7 +38,8 @@ class Channels:
 
 @dataclass
 class Relayed:
-    """Counts what an invocation of the relay has sent. `busy` says that another invocation is sending messages."""
+    """Counts the messages that an invocation of the relay has sent. `busy` says that another invocation is sending
+    messages."""
 
     events: int = 0
     notices: int = 0
@@ -48,7 +49,7 @@ class Relayed:
 
 @dataclass
 class Relay:
-    """One invocation of the relay. `take` passes an order to the function `outbox`."""
+    """One invocation of the relay. `take` sends an order to the function `outbox`, and returns the response."""
 
     take: Take
     channels: Channels
@@ -59,7 +60,8 @@ class Relay:
     def run(self, seconds: float, dead_letters: int | None = None) -> Relayed:
         """Send messages until there are no more, or about `seconds` are over.
 
-        Raises Unavailable if a service did not accept a message. All messages before it were sent and are deleted.
+        Raises Unavailable if a service did not accept a message. All messages before that one were sent and are
+        deleted.
         """
         until, name = time.monotonic() + seconds, uuid4().hex
         taken = self.take(Order(name, dead_letters=dead_letters))
@@ -73,13 +75,14 @@ class Relay:
         return self.relayed
 
     def _send(self, taken: Taken) -> None:
-        """Send the messages. Invocations are a line of their own: a failure in one line does not hold up the other."""
+        """Send the messages. Invocations are one sequence. Events and notices are another one. A failure in one
+        sequence does not hold up the other."""
         invocations = [message for message in taken.messages if message.kind == INVOKE]
         others = [message for message in taken.messages if message.kind != INVOKE]
         with self._noting_failure():
             self._invoke(invocations)
         with self._noting_failure():
-            self._tell(others, taken.api_url)
+            self._send_events_and_notices(others, taken.api_url)
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
@@ -93,22 +96,22 @@ class Relay:
             try:
                 self.channels.invoke_later(message.body["function"], message.body["event"])
                 self.relayed.invocations += 1
-            except NotFound as error:  # the sweep offers the object again
+            except NotFound as error:  # no object is lost, because the sweep offers it again
                 _log.error("an invocation was discarded: %s", error.detail)
             self._sent.append(message.id)
 
-    def _tell(self, messages: Sequence[Message], api_url: str) -> None:
+    def _send_events_and_notices(self, messages: Sequence[Message], api_url: str) -> None:
         """Send events and notices. The events between two messages about backups are sent in batches."""
         rest = list(messages)
         while rest:
             loads = list(_leading(rest))
-            self._tell_loads(loads, api_url)
+            self._send_load_events(loads, api_url)
             rest = rest[len(loads) :]
             if rest:
                 self._publish(notices.of_backups(rest[0].body, self.channels.stage))
                 self._sent.append(rest.pop(0).id)
 
-    def _tell_loads(self, messages: Sequence[Message], api_url: str) -> None:
+    def _send_load_events(self, messages: Sequence[Message], api_url: str) -> None:
         details = [load_events.detail(message.body, self.channels.stage, api_url) for message in messages]
         ended = iter(zip(messages, details, strict=True))
         events = [Event(load_events.SOURCE, load_events.DETAIL_TYPE, _json(detail)) for detail in details]

@@ -1,8 +1,8 @@
 """Reads and writes the table `outbox`.
 
-Only one invocation of the relay may send messages at a time, because two could change the order of the messages. So
-the relay takes a lease with its first request, and every further request renews the lease. The lease lasts longer than
-an invocation of the relay can, so it never ends while its holder is still sending.
+Only one invocation of the relay may send messages at a time, because two could change the order of the messages. So an
+invocation takes a lease with its first order, and renews the lease with every further order. The lease lasts longer
+than an invocation can run, so it never ends while its holder is still sending.
 """
 
 import json
@@ -14,7 +14,7 @@ from chalicelib.cloud.database import Session
 from chalicelib.outbox.messages import INVOKE, Message, Order, Taken
 
 LEASE = timedelta(seconds=90)  # longer than the timeout of the function `relay`
-MOST = 50  # messages of each of the two lines that the relay takes at once; their JSON form must fit into 6 MB
+MOST = 50  # messages of each sequence (see `_next`) in one response; as JSON, they must fit into 6 MB
 KEPT = timedelta(days=7)  # a message that could not be sent is discarded after this time
 INVOCATIONS_KEPT = timedelta(hours=6)  # Lambda, too, discards an event after this time
 
@@ -29,7 +29,8 @@ def write(session: Session, kind: str, body: Mapping[str, Any]) -> None:
 def take(session: Session, order: Order) -> Taken:
     """Delete the messages that were sent, and return the next ones. The caller runs this in a transaction.
 
-    The messages are not deleted yet. If the relay dies, the next relay gets them again.
+    The returned messages stay in the table until an order says that they were sent. If the relay crashes before that,
+    its next invocation gets them again.
     """
     session.run("DELETE FROM outbox WHERE id = ANY(CAST(:sent AS bigint[]))", sent=order.sent)
     if order.dead_letters is not None:
@@ -59,8 +60,9 @@ def discard_old(session: Session) -> int:
 
 
 def _next(session: Session, comparison: str) -> list[Message]:
-    """Return the next invocations, or the next other messages. Events and notices need their common order. They must
-    not hold up invocations, which wait for nothing."""
+    """Return the next invocations if `comparison` is "=", or the next other messages if it is "<>". Events and notices
+    are one sequence, because their common order matters. Invocations are a sequence of their own, so that events and
+    notices never hold them up."""
     rows = session.run(
         f"SELECT id, kind, body FROM outbox WHERE kind {comparison} '{INVOKE}' ORDER BY id LIMIT :most", most=MOST
     )

@@ -80,8 +80,8 @@ def refusal(database: Database, body: str) -> str | None:
 
 
 def reopening_by(ask: Callable[[Mapping[str, str]], Mapping[str, str | None]]) -> Reopen:
-    """Return a function that leaves the reopening to the function `outbox`, because this function cannot reach the
-    database. `ask` passes an order to the function `outbox`."""
+    """Return a function that lets the function `outbox` reopen the loads. Some stages need this, because `redrive`
+    cannot reach their database. `ask` sends an order to the function `outbox`, and returns the response."""
 
     def reopen(body: str) -> None:
         refused = ask({"reopen": body})["refused"]
@@ -92,7 +92,8 @@ def reopening_by(ask: Callable[[Mapping[str, str]], Mapping[str, str | None]]) -
 
 
 def redrive(reopen: Reopen, letters: DeadLetters, functions: Functions, *, seconds: float) -> Redriven:
-    """Offer every dead letter again. Stop after about `seconds`. `reopen` does what `reopen_loads` does.
+    """Offer every dead letter again. Stop after about `seconds`. `reopen` reopens the loads of a dead letter, like
+    `reopen_loads`.
 
     Raises Unavailable if the database, the queue or Lambda is unavailable. Messages that were not redriven are then
     still in the queue.

@@ -108,13 +108,14 @@ def restore(
             rejected.append(load["id"])
     if rejected:
         commands = ", ".join(f"hireflow rejects {load_id}" for load_id in rejected)
-        raise CommandError(f"some rows were rejected, and were not restored: {commands}")
+        raise CommandError(f"some rows were not restored, because they were rejected: see {commands}")
 
 
 def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
     """Return a restore point as the API lists it: the one with the name `point`, or the newest if `point` is None.
 
-    Raises CommandError if the newest one seems to be of a new database whose rows were not restored yet."""
+    Raises CommandError if the newest one seems to be of a new database into which the rows of the previous database
+    were not restored yet."""
     if point is not None:
         if (named := _named(tools, point)) is None:
             raise CommandError(f"there is no restore point {point}")
@@ -128,7 +129,7 @@ def _chosen(tools: Tools, point: str | None) -> dict[str, Any]:
     if lost and (rows_before := _total(lost, "rows")) > (rows := _total(newest, "rows")):
         raise CommandError(
             f"the newest restore point {newest['restore_point']} is of a new database and has {rows:,} rows,"
-            f" but {previous} is of the database before it and has {rows_before:,} rows:"
+            f" but {previous} is of the previous database and has {rows_before:,} rows:"
             " choose one of them with --point"
         )
     return newest

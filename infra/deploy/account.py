@@ -16,9 +16,9 @@ from infra.aws.profiles import PART_OF, Kind
 from infra.deploy import (
     deployer_lock,
     driver,
-    layers,
     memory,
     migration,
+    ordered_stacks,
     package,
     parameters,
     plan,
@@ -33,7 +33,7 @@ from infra.deploy import (
 from infra.deploy.concurrency import with_reservations
 from infra.deploy.deployer_lock import Deployer, DeployerLock
 from infra.deploy.driver import Report, Steps
-from infra.deploy.layers import Outputs, Stacks
+from infra.deploy.ordered_stacks import Outputs, Stacks
 from infra.deploy.parameters import profile_of
 from infra.deploy.smoke import smoke
 from infra.deploy.stage_stacks import StageStacks
@@ -47,7 +47,8 @@ _BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket"
 
 @dataclass(frozen=True)
 class Account:
-    """One stage in an account. `source` holds app.py, `state` is the stage's folder, `env` the command's environment.
+    """One stage in an account. `source` holds app.py, `state` is the stage's folder, and `env` is the environment of
+    the command.
 
     Settings come from the environment, else from the last deployment, even if another machine made that deployment.
     Settings in `reset` lose their kept values. The setting PROFILE decides which stacks the stage has.
@@ -80,10 +81,10 @@ class Account:
             for note in notes:
                 self.report(note)
             if replaced:
-                point = self._last_restore_point(present)  # creating the database has taken minutes
+                point = self._last_restore_point(present)  # once more: rows may have arrived since then
             driver.deploy(target, self.report, self._steps(chosen))
             self.state.write_env(self._env(target))
-            self._stacks.leave(chosen, outputs, confirmed=self.env.get("YES") == self.stage)
+            self._stacks.delete_unused(chosen, outputs, confirmed=self.env.get("YES") == self.stage)
         for line in replacement.advice(self.stage, point) if replaced else ():
             self.report(line)
         return driver.api_url(target)
@@ -136,7 +137,7 @@ class Account:
             if outputs:
                 record.forget(target)
                 memory.forget(target)
-            layers.destroy(self.stacks, self._cloud, self.stage, self.report)
+            ordered_stacks.destroy(self.stacks, self._cloud, self.stage, self.report)
             self.state.env_file.unlink(missing_ok=True)
         kept = [outputs[name] for name in _BUCKETS.values() if name in outputs]
         self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all their objects")
@@ -214,7 +215,7 @@ class Account:
         functions = {
             **{name: outputs[output] for name, output in _BUCKETS.items()},
             "DEAD_LETTER_QUEUE": outputs["DeadLetterQueueName"],
-            "NOTICE_TOPIC": outputs.get("NoticesTopicArn", ""),  # `plan` reads the stack of the previous release
+            "NOTICE_TOPIC": outputs.get("NoticesTopicArn", ""),  # missing in a stack of the previous release
             **login.functions,
             **chosen.of_functions(),
             "DATABASE_CONNECTIONS": parameters.connections(chosen),
@@ -227,7 +228,8 @@ class Account:
         return Target(*known, vpc, ca, chosen.subscriptions(), owner, tracing=chosen.read("TRACING"))
 
     def _reserving(self, outputs: Outputs, chosen: Chosen) -> tuple[Target, tuple[str, ...]]:
-        """Return the target with reserved concurrency, and notes. Raises KeyError if outputs are missing."""
+        """Return the target with reserved concurrency, and notes about the reservation. Raises KeyError if outputs are
+        missing."""
         return with_reservations(self.target(outputs, chosen), int(parameters.connections(chosen)))
 
     def _known(self, outputs: Outputs) -> Target:
@@ -285,10 +287,10 @@ def _deploy_code(target: Target) -> None:
 
 
 def _migrate(target: Target) -> list[str]:
-    """Run the migrations, and return their notes."""
+    """Wait until the function `migrate` is active. Then run the migrations, and return their notes."""
     waiter = target.client("lambda").get_waiter("function_active_v2")
     waiter.wait(FunctionName=target.function("migrate"))
-    return migration.patiently(lambda: driver.migrate(target))
+    return migration.when_ready(lambda: driver.migrate(target))
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Reserves concurrency of Lambda for `ingest` and the API, so that a burst cannot use up the database's connections.
+"""Reserves concurrency of Lambda for `ingest` and the API, so that a burst of requests or events cannot use up the
+connections of the database.
 
-Each running instance of a function holds one connection, except functions outside of the network. A reservation is also
-a limit. S3's events beyond the limit wait in Lambda's queue, which retries them for six hours, so no attempt of a load
-is lost.
+Each running instance of a function holds one connection, unless the function runs outside of the network. A reservation
+is also a limit. Events of S3 beyond the limit wait in Lambda's queue. Lambda retries them for six hours, so no attempt
+of a load is lost.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,17 +15,17 @@ from infra.deploy.policies import deployed_name
 from infra.deploy.target import Target
 
 INGEST, API = "ingest", "api_handler"
-_INGEST = 20  # files at the same time; more would wait for locks and the database's CPU
-_OF_OTHERS = 2  # instances of each other function: a schedule may start one while the one before it still runs
-_FEWEST = {INGEST: 5, API: 20}  # with fewer, the limit would harm more than a burst does
-_LEFT = 100  # nobody can reserve the last 100 of an account. The quota of a new account may be as small as 10
-_QUOTA = "Service Quotas L-B99A9384"  # Lambda's "Concurrent executions"
+_INGEST = 20  # loads at the same time; further loads would only wait for locks and for the CPU of the database
+_OF_OTHERS = 2  # instances of each other function; a schedule may start a second one while the first one still runs
+_FEWEST = {INGEST: 5, API: 20}  # a smaller limit would do more harm than a burst
+_LEFT = 100  # Lambda does not reserve the last 100 executions of an account. A new account may have a quota of only 10
+_QUOTA = "Service Quotas L-B99A9384"  # the quota "Concurrent executions" of Lambda
 
 
 @dataclass(frozen=True)
 class Quota:
-    """An account's concurrent executions: all of them, those that nobody has reserved, and those that the functions of
-    our stage have reserved."""
+    """Has the numbers of an account's concurrent executions: all, those that are not reserved, and those that are
+    reserved for the functions of our stage."""
 
     total: int
     unreserved: int
@@ -32,12 +33,13 @@ class Quota:
 
     @property
     def room(self) -> int:
-        """How many our stage can reserve in all."""
+        """Return how many concurrent executions our stage can reserve in all."""
         return max(self.unreserved + self.ours - _LEFT, 0)
 
 
 def wanted(connections: int, others: int) -> dict[str, int]:
-    """Return the reservations for a database with this many connections. `others` is the number of other functions.
+    """Return the reservations for a database with this many connections. `others` is the number of other functions that
+    connect to the database.
 
     All functions together stay below the number of connections. A function without an entry gets no reservation.
     """
@@ -47,7 +49,9 @@ def wanted(connections: int, others: int) -> dict[str, int]:
 
 
 def affordable(wishes: Mapping[str, int], room: int) -> dict[str, int]:
-    """Return the part of the reservations `wishes` for which there is room. `ingest` comes first."""
+    """Return the part of the reservations `wishes` for which `room` is enough: the number of executions that the
+    account can still reserve. The first wish comes first: `ingest`. A reservation that would be smaller than in _FEWEST
+    is left out."""
     given = {}
     for name, number in wishes.items():
         if room >= min(number, _FEWEST[name]):
@@ -66,7 +70,7 @@ def with_reservations(target: Target, connections: int) -> tuple[Target, tuple[s
     quota = quota_of(target.client("lambda"), [deployed_name(target.stage, name) for name in settings])
     wishes = {
         name: number
-        for name, number in wanted(connections, len(settings.keys() - {INGEST, API, *target.outside})).items()
+        for name, number in wanted(connections, len(settings.keys() - {INGEST, API, *target.outside_vpc})).items()
         if name not in chosen
     }
     given = affordable(wishes, quota.room - sum(chosen.values()))
@@ -74,7 +78,8 @@ def with_reservations(target: Target, connections: int) -> tuple[Target, tuple[s
 
 
 def quota_of(client: Any, functions: Collection[str]) -> Quota:
-    """Read the quota of an account with a Lambda client. `functions` are the names in Lambda of our functions."""
+    """Read the quota of an account with a Lambda client. `functions` are the names that our stage's functions have in
+    Lambda."""
     limits = client.get_account_settings()["AccountLimit"]
     ours = sum(_reserved(client, name) for name in functions)
     return Quota(limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"], ours)
@@ -91,7 +96,7 @@ def _notes(wishes: Mapping[str, int], given: Mapping[str, int], quota: Quota) ->
     if given == wishes:
         return ()
     return (
-        f"of {sum(wishes.values())} concurrent executions for {' and '.join(wishes)}, {sum(given.values())} can be"
+        f"only {sum(given.values())} of {sum(wishes.values())} concurrent executions for {' and '.join(wishes)} can be"
         f" reserved, because the account's quota is {quota.total}, so a burst may use up the database's connections:"
-        f" ask AWS for more: {_QUOTA}",
+        f" ask AWS to raise the quota ({_QUOTA})",
     )

@@ -2,7 +2,8 @@
 
 The lock is an object in the stage's backup bucket, which outlives the stage's stacks. S3 creates it only if it does not
 exist (a conditional write), so of two deployers that start at the same time, one is refused. If a deployer is killed,
-its lock stays: the same checkout takes it over, and `make unlock` deletes it for all others.
+its lock stays. The next command from the same checkout takes this lock over. For all other checkouts, `make unlock`
+deletes the lock.
 """
 
 import getpass
@@ -24,12 +25,17 @@ from infra.local.state import State
 KEY = "deployments/lock.json"
 _NOTE = "deployer"  # the name under which the stage's folder holds the id of this checkout
 _MISSING = ("NoSuchKey", "NoSuchBucket", "404")
-_TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")  # S3 sends the last two during a race
+_TAKEN = (
+    "PreconditionFailed",
+    "412",
+    "ConditionalRequestConflict",
+    "409",
+)  # 409: two requests race
 
 
 @dataclass(frozen=True)
 class Deployer:
-    """Who changes a stage.
+    """Describes the deployer that changes a stage.
 
     `caller` is the ARN of the credentials, `machine` is user@host, `checkout` is the id of the stage's folder on this
     machine, `command` is deploy or destroy, and `since` is an ISO timestamp in UTC.
@@ -64,10 +70,11 @@ class DeployerLock:
         self._bucket: str | None = None
 
     def take(self, bucket: str | None) -> None:
-        """Take the lock in this backup bucket, unless the lock is held already or there is no bucket yet.
+        """Take the lock in this backup bucket, unless this deployer already holds the lock or there is no bucket yet.
 
-        A lock that this checkout has left behind is taken over: the folder of the stage has a lock of its own, so the
-        process that left this lock has ended. Raises CloudError if somebody else holds the lock.
+        A lock that this checkout has left behind is taken over. Every command also locks the folder of the stage on
+        this machine, so the process that left the lock in the bucket has ended. Raises CloudError if somebody else
+        holds the lock.
         """
         if bucket is None or self._bucket is not None:
             return
@@ -84,7 +91,8 @@ class DeployerLock:
                 return
 
     def release(self) -> None:
-        """Delete the lock if this deployer holds it. Otherwise somebody has broken it, and another may hold it."""
+        """Delete the lock if this deployer holds it. Otherwise, somebody has run `make unlock`, and another deployer
+        may hold the lock now."""
         if self._bucket is None:
             return
         found = read(self._s3, self._bucket)
@@ -107,7 +115,7 @@ class DeployerLock:
 
 @contextmanager
 def held(lock: DeployerLock, bucket: str | None) -> Iterator[DeployerLock]:
-    """Hold the lock during a block, also if the block fails or is interrupted.
+    """Hold the lock during a block, and release it also if the block fails or is interrupted.
 
     If there is no bucket yet, the block calls `take` as soon as there is one.
     """
@@ -115,7 +123,7 @@ def held(lock: DeployerLock, bucket: str | None) -> Iterator[DeployerLock]:
         lock.take(bucket)
         yield lock
     except BaseException:
-        with suppress(BotoCoreError, ClientError):  # the first error says more
+        with suppress(BotoCoreError, ClientError):  # the error of the block is the useful one
             lock.release()
         raise
     lock.release()

@@ -209,17 +209,19 @@ def migrate(target: Target) -> list[str]:
 
     The function gets the API's address, and the database owner's password if it cannot read this password itself.
     """
-    order = {"api_url": api_url(target)}
+    event = {"api_url": api_url(target)}
     if target.owner_secret:  # the password is read for each call, because RDS rotates it
         secret = target.client("secretsmanager").get_secret_value(SecretId=target.owner_secret)["SecretString"]
-        order["owner_password"] = json.loads(secret)["password"]
-    return list(invoke(target, "migrate", order).get("notes", ()))
+        event["owner_password"] = json.loads(secret)["password"]
+    return list(invoke(target, "migrate", event).get("notes", ()))
 
 
 def configure_retries(target: Target) -> None:
-    """Set how often Lambda retries `ingest`, where it sends events that it gives up, and that it may invoke itself."""
+    """Set how often Lambda retries `ingest`, and to which queue Lambda then sends the event. Allow `ingest` to invoke
+    itself."""
     _set_retries(target)
-    # Lambda's detection of loops would stop a load after some 16 handovers. chalicelib.ingest.handover has a limit.
+    # Lambda's detection of loops would stop a load after about 16 handovers. chalicelib.ingest.handover has a limit of
+    # its own.
     client = target.client("lambda")
     try:
         client.put_function_recursion_config(FunctionName=target.function("ingest"), RecursiveLoop="Allow")

@@ -27,7 +27,8 @@ def run(arguments: list[str] | None = None) -> None:
     if args.stage in STAGES:
         instead = "clean" if args.command == "destroy" else "up"
         raise CloudError(f"stage {args.stage} is on this machine: use make {instead}")
-    # A pipeline that is cancelled sends SIGTERM, which would skip the end of the command, and so leave its lock behind.
+    # A pipeline that is cancelled sends SIGTERM. Without this handler, the process would end without releasing its
+    # lock.
     signal.signal(signal.SIGTERM, _interrupt)
     _carry_out(args.command, account(args.stage, args.reset))
 

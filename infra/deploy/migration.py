@@ -9,18 +9,19 @@ from infra.locks import attempts
 
 _SETTLED = 120  # seconds until a new IAM role is in effect and a new database accepts connections
 _TRANSIENT = ("DatabaseUnavailable", "InterfaceError", "OperationalError", "TimeoutError", "authentication failed")
-_TIMED_OUT = "Task timed out"  # in the message of Lambda
+_TIMED_OUT = "Task timed out"  # a part of Lambda's error message after a timeout
 
 
-def patiently(
+def when_ready(
     migrate: Callable[[], list[str]],
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[str]:
-    """Call `migrate` until it succeeds, and return its result. Raise an error that will not pass, or has not passed.
+    """Call `migrate` until it succeeds, and return its result. Raises the error of `migrate` if retries cannot help, or
+    if they have not helped for _SETTLED seconds.
 
-    The function of the migration may wait for its first login until Lambda ends it, for example while Aurora wakes up.
-    Then there is no time left for another attempt, so one such attempt does not count.
+    The Lambda function may wait for its first login until its timeout, for example while Aurora wakes up. Such a call
+    uses up the time for retries, so after the first timeout this time starts again.
     """
     try:
         return _retried(migrate, sleep, clock)

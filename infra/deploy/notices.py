@@ -6,7 +6,7 @@ from typing import Any
 from infra.deploy.target import Target
 
 Subscription = Mapping[str, str]
-OURS = ("email", "http", "https")  # other subscriptions of the topic belong to the user
+OURS = ("email", "http", "https")  # subscriptions with other protocols belong to the user
 
 
 def make_topic(target: Target) -> None:
@@ -38,6 +38,6 @@ def _subscriptions(sns: Any, topic: str) -> Iterator[Subscription]:
 
 def _unwanted(target: Target, found: Iterable[Subscription]) -> list[str]:
     """Return the ARNs of the subscriptions that are not in the settings. A subscription that its owner has not
-    confirmed has no ARN. It cannot be removed, but gets nothing, and expires."""
+    confirmed has no ARN. Such a subscription cannot be removed, but it gets no notices, and it expires."""
     unwanted = [each for each in found if target.subscriptions.get(each["Protocol"]) != each["Endpoint"]]
     return [arn for each in unwanted if (arn := each["SubscriptionArn"]).startswith("arn:")]

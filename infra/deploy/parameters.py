@@ -1,7 +1,7 @@
 """Determines the parameters of a stage's stacks, and the logins and the network of its functions, from its profile, its
 settings and the outputs of its stacks.
 
-All functions raise KeyError if an output of a stack is missing that does not exist yet.
+All functions raise KeyError if they need an output of a stack that does not exist yet.
 """
 
 import json
@@ -16,19 +16,20 @@ from infra.deploy.target import Vpc
 from infra.local import provision
 from infra.settings.chosen import Chosen
 
-_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # Postgres roles, with the names in infra/aws/templates
+_OWNER, _FUNCTIONS = "hireflow", "hireflow_app"  # the names of Postgres roles in infra/aws/templates
 _IAM = {"DATABASE_IAM": "on"}
 Outputs = Mapping[str, str]
 
 
 def profile_of(chosen: Chosen) -> Profile:
-    """Return the profile of a stage. Without the setting, it is `existing` for a DATABASE_URL, else `standard`."""
+    """Return the profile of a stage. Without the setting PROFILE, it is `existing` if there is a DATABASE_URL, else
+    `standard`."""
     own = EXISTING if chosen.given("DATABASE_URL") else STANDARD
     return PROFILES[chosen.text("PROFILE")] if chosen.given("PROFILE") else own
 
 
 def own_parameters(source: Path, stage: str) -> dict[str, dict[str, str]]:
-    """Return the parameters that the users have written down for a stage, by stack."""
+    """Return the parameters that users have written into the file of a stage, by stack."""
     path = source / "infra" / "aws" / "parameters" / f"{stage}.json"
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
@@ -61,7 +62,8 @@ def through_proxy(profile: Profile, own: Mapping[str, Mapping[str, str]]) -> boo
 
 
 def vpc(profile: Profile, outputs: Outputs, *, proxy: bool) -> Vpc | None:
-    """Return the network of the functions, and the roles with which they log in by IAM."""
+    """Return the network of the functions, and the database roles for logins by IAM. Return None for your own
+    Postgres."""
     if profile.database == "own":
         return None
     subnets, groups = tuple(outputs["PrivateSubnetIds"].split(",")), (outputs["FunctionsSecurityGroupId"],)
@@ -74,8 +76,8 @@ def vpc(profile: Profile, outputs: Outputs, *, proxy: bool) -> Vpc | None:
 def logins(stage: str, profile: Profile, outputs: Outputs, chosen: Chosen, *, proxy: bool) -> Logins:
     """Return how the functions and the migration log in.
 
-    The proxy takes an IAM token from both. A database without a proxy takes a token from the functions, and from its
-    owner only the password, which the deployer passes to the migration (driver.migrate).
+    The proxy accepts IAM tokens from both. Without a proxy, the database accepts a token from the functions, but only
+    the password from its owner. The deployer passes this password to the migration (driver.migrate).
     """
     if profile.database == "own":
         url = chosen.text("DATABASE_URL")

@@ -32,8 +32,8 @@ class Plan:
 
     `stacks` holds the changes of each stack. `waiting` are stacks whose parameters are outputs of stacks that do not
     exist yet. `release` is a pair: the present release and the deployed one. `functions` is None if the functions need
-    outputs of stacks that do not exist yet. `warnings` say what is lost, `costs` what a month costs, and `notes` what a
-    deployment would meet.
+    outputs of stacks that do not exist yet. `warnings` say what a change of the profile deletes or replaces. `costs`
+    say what the stage costs a month. `notes` say what could prevent or limit the deployment.
     """
 
     stacks: Mapping[str, Sequence[str]]

@@ -2,9 +2,9 @@
 
 The files are IAM policies with variables. `${APP}` is the beginning of all names of a stage's functions and secrets,
 and `${FUNCTION}` is the name of the function. The variables for buckets and queues are those of the functions'
-environment. Each policy also gets the statements of policy-every-function.json, in a VPC those of policy-vpc.json, and
-those of policy-login.json if the function logs in to the database with an IAM token. With tracing, it also gets those
-of policy-tracing.json.
+environment. Each policy also gets the statements of policy-every-function.json. In a VPC, it gets those of
+policy-vpc.json, too. If the function logs in to the database with an IAM token, it gets those of policy-login.json, and
+with tracing it gets those of policy-tracing.json.
 """
 
 import json
@@ -26,12 +26,13 @@ _TRACING = "tracing"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the functions run. The functions `outside` run outside of the VPC. ARNs begin with the partition. `tracing`
-    says whether X-Ray traces the functions."""
+class PolicyContext:
+    """Has facts about a stage on which the policies depend. The functions in `outside_vpc` run outside of the VPC.
+    `partition` is AWS's partition of the region, with which ARNs begin. `tracing` says whether X-Ray traces the
+    functions."""
 
     vpc: Vpc | None = None
-    outside: Collection[str] = ()
+    outside_vpc: Collection[str] = ()
     partition: str = "aws"
     tracing: bool = False
 
@@ -46,15 +47,15 @@ def policies(
     stage: str,
     functions: Iterable[str],
     names: Mapping[str, str],
-    place: Place = Place(),
+    context: PolicyContext = PolicyContext(),
 ) -> dict[str, dict[str, Any]]:
     """Return the policy of each function from the files in `folder`. Raises CloudError if a file is missing or
     invalid."""
     filled = {}
     for function in functions:
-        ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function), "PARTITION": place.partition}
-        files, vpc = [_COMMON, *([_TRACING] if place.tracing else ())], place.vpc
-        if vpc and function not in place.outside:
+        ours = {"APP": f"{APP}-{stage}", "FUNCTION": deployed_name(stage, function), "PARTITION": context.partition}
+        files, vpc = [_COMMON, *([_TRACING] if context.tracing else ())], context.vpc
+        if vpc and function not in context.outside_vpc:
             files.append(_IN_VPC)
             if user := vpc.owner if function == _MIGRATION else vpc.user:
                 files.append(_LOGIN)

@@ -17,7 +17,7 @@ from typing import Any
 
 from chalicelib.api.http import vendored
 from infra.deploy import packages
-from infra.deploy.policies import Place, policies
+from infra.deploy.policies import PolicyContext, policies
 from infra.deploy.target import CA_FILE, Target
 
 _TREES = ("chalicelib", "vendor")
@@ -73,7 +73,7 @@ def assemble(target: Target) -> None:
         target.stage,
         config["lambda_functions"],
         target.functions,
-        Place(target.vpc, target.outside, target.partition, target.tracing),
+        PolicyContext(target.vpc, target.outside_vpc, target.partition, target.tracing),
     )
     for function, policy in filled.items():
         (config_folder / config["lambda_functions"][function]["iam_policy_file"]).write_text(
@@ -98,7 +98,7 @@ def configuration(target: Target) -> dict[str, Any]:
         stage["subnet_ids"], stage["security_group_ids"] = map(list, (target.vpc.subnets, target.vpc.security_groups))
     functions = stage.setdefault("lambda_functions", {})
     if target.vpc:
-        for name in target.outside:  # Chalice takes these empty lists, and removes a function from its former network
+        for name in target.outside_vpc:  # with empty lists, Chalice removes a function from its former network
             functions.setdefault(name, {}).update(subnet_ids=[], security_group_ids=[])
     functions.setdefault("migrate", {})["environment_variables"] = dict(target.migration)
     if target.tracing:

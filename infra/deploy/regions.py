@@ -1,4 +1,4 @@
-"""Finds a stage of the same name in another region of the account.
+"""Refuses a stage if another region of the account has a stage with the same name.
 
 IAM roles belong to the whole account, and Chalice puts no region into their names. Two stages with the same name in two
 regions would change each other's roles.
@@ -15,9 +15,9 @@ from infra.errors import CloudError
 def check_roles(target: Target) -> None:
     """Raise CloudError if the role of one of the stage's functions belongs to a stage in another region.
 
-    IAM does not say where a role belongs. It says in which region the role was last used.
+    IAM does not say to which region a role belongs, but it says in which region the role was last used.
     """
-    region, role = target.aws["AWS_DEFAULT_REGION"], target.function("backup")  # this function runs every few minutes
+    region, role = target.aws["AWS_DEFAULT_REGION"], target.function("backup")  # its role is used every few minutes
     used = _region_of(target.client("iam"), role)
     if used in (None, region) or _exists(target.client("lambda"), role):
         return

@@ -1,6 +1,7 @@
 """Replaces the database of a stage whose profile changes to another kind of database.
 
-The new, empty database is created beside the old one. The old one is deleted after the functions work with the new one.
+The new, empty database is created beside the old one. The old database is deleted when the functions work with the new
+one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,13 +21,13 @@ _ENDPOINTS: Mapping[Kind, tuple[str, ...]] = {
     "aurora": ("ProxyEndpoint", "ClusterEndpoint"),
     "instance": ("InstanceEndpoint",),
 }
-_BUSY = 120  # seconds in which another backup must have ended
+_BUSY = 120  # seconds to wait until another backup ends
 Stacks = Mapping[str, Mapping[str, str]]  # the outputs of the stacks, by part
 
 
-def present(target: Target, stacks: Stacks) -> Kind | None:
-    """Return the kind of the database that the deployed functions use. None if there are no functions, or if their
-    database no longer exists."""
+def deployed_kind(target: Target, stacks: Stacks) -> Kind | None:
+    """Return the kind of the database that the deployed functions use. Return None if there are no functions, or if
+    their database no longer exists."""
     variables = memory.variables(target)
     if variables.get("DATABASE_SECRET"):
         return "own"
@@ -52,17 +53,17 @@ def wrong_snapshot(stage: str, used: str) -> str:
     remedy = f"set DATABASE_SNAPSHOT={used}" if used else "leave DATABASE_SNAPSHOT out, with RESET=DATABASE_SNAPSHOT"
     return (
         f"nothing was changed: the database of stage {stage} {made}, and another value would replace it: {remedy}; only"
-        " a new stage takes another snapshot"
+        " a new stage can be created from another snapshot"
     )
 
 
 def warnings(stage: str, old: Kind, new: Profile) -> Iterator[str]:
-    """Yield what a plan says about the replacement of a database."""
+    """Yield the lines that a plan shows if the deployment replaces the database."""
     yield f"THE DATABASE IS REPLACED BY AN EMPTY ONE ({_KINDS[old]} -> {_KINDS[new.database]})"
     yield "TOKENS, THE HISTORY OF LOADS AND REJECTS, AND ROWS THAT WAIT FOR THEIR DEPARTMENT OR JOB ARE LOST"
     yield "FILES THAT ARRIVE DURING THE CHANGE MAY HAVE TO BE LOADED AGAIN"
-    yield "the rows of the tables come back by a restore, from a restore point that the deployment makes first"
-    kept = "your own Postgres is left as it is" if old == "own" else "of the old database, a final snapshot is kept"
+    yield "the rows of the tables can be restored: the deployment makes a restore point before it changes anything"
+    kept = "your own Postgres is left as it is" if old == "own" else "a final snapshot of the old database is kept"
     yield f"{kept}; make deploy needs YES={stage} for this change"
 
 
@@ -93,16 +94,17 @@ def _restore_point(run: Mapping[str, Any]) -> str:
 
 
 def advice(stage: str, point: str | None) -> Iterator[str]:
-    """Yield how the rows come back after the database was replaced."""
+    """Yield the lines that say how to restore the rows after the database was replaced."""
     yield f"the new database is empty: create a token with make token ROLE=operator NOTE=me STAGE={stage}, set it as"
     named = f" --point {point}" if point else " --point NAME, with a name that ./hireflow backups lists"
     yield f"API_TOKEN, and restore the rows with STAGE={stage} ./hireflow restore all{named}"
 
 
-def widest(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a network that serves the old and the new functions of a stage, while both exist.
+def network_for_both(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a network that serves both the old and the new functions of a stage.
 
-    `old` are the outputs of the present network. A network of a release without profiles has all endpoints.
+    `old` are the outputs of the present network, and are empty if there is none. A network of a release without
+    profiles has all endpoints.
     """
     if not old:
         return dict(new)

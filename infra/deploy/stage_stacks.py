@@ -1,4 +1,4 @@
-"""Creates, plans and deletes the stacks of a stage as its profile wants them."""
+"""Creates, plans and deletes the stacks of a stage. The profile decides which stacks the stage needs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from pathlib import Path
 from infra.aws import costs, profiles, zones
 from infra.aws.cloud import Cloud
 from infra.aws.profiles import PART_OF, Kind
-from infra.deploy import layers, parameters, regions, replacement
-from infra.deploy.layers import Outputs, Stacks
+from infra.deploy import ordered_stacks, parameters, regions, replacement
+from infra.deploy.ordered_stacks import Outputs, Stacks
 from infra.deploy.parameters import profile_of
 from infra.deploy.target import Target
 from infra.errors import CloudError
@@ -30,7 +30,7 @@ class StageStacks:
         return tuple(part for part in self.stacks.PARTS if part in profile_of(chosen).parts)
 
     def outputs(self, part: str) -> Outputs:
-        """Return the outputs of a stack, empty if it does not exist."""
+        """Return the outputs of a stack, or an empty dict if the stack does not exist."""
         try:
             return self.stacks.outputs(self.cloud, self.stage, part)
         except CloudError as error:
@@ -53,14 +53,14 @@ class StageStacks:
         return {**profile.parameters_of(part), **computed, **own.get(part, {})}
 
     def deploy(self, chosen: Chosen, *, wide: bool = False) -> Iterator[Outputs]:
-        """Create or update all stacks of the profile. After each stack, yield the outputs of all so far. With `wide`,
-        the network also serves the functions that are deployed now."""
+        """Create or update all stacks of the profile. After each stack, yield the outputs of all stacks so far. With
+        `wide`, the network also serves the functions that are deployed now."""
 
         def given(part: str, outputs: Outputs) -> dict[str, str]:
             wanted = self.given(part, outputs, chosen)
-            return replacement.widest(self.outputs(part), wanted) if wide and part == "network" else wanted
+            return replacement.network_for_both(self.outputs(part), wanted) if wide and part == "network" else wanted
 
-        return layers.deploy(self.stacks, self.cloud, self.stage, self.parts(chosen), given, self.report)
+        return ordered_stacks.deploy(self.stacks, self.cloud, self.stage, self.parts(chosen), given, self.report)
 
     def plan(self, chosen: Chosen) -> tuple[dict[str, list[str]], list[str], Outputs]:
         """Return the changes of each stack, the stacks that wait for outputs of others, and the present outputs."""
@@ -80,19 +80,20 @@ class StageStacks:
         parts = profile_of(chosen).parts
         return [part for part in reversed(self.stacks.PARTS) if part not in parts and self.outputs(part)]
 
-    def leave(self, chosen: Chosen, outputs: Outputs, *, confirmed: bool) -> None:
-        """Delete the stacks that the stage no longer uses, with a final snapshot of a database.
+    def delete_unused(self, chosen: Chosen, outputs: Outputs, *, confirmed: bool) -> None:
+        """Delete the stacks that the profile does not use. RDS keeps a final snapshot of a deleted database.
 
-        Without confirmation, they stay: perhaps the stage has left a database long ago, with data that somebody needs.
+        Without confirmation, these stacks stay, because the data of a former database may still be needed. Each such
+        stack is then reported.
         """
         unused = self.unused(chosen)
         if not confirmed:
             for part in unused:
-                self.report(self._left(part))
+                self.report(self._unused_note(part))
             return
         for part in unused:
-            layers.delete(self.stacks, self.cloud, self.stage, part, self.report)
-        if unused and "network" in profile_of(chosen).parts:  # the former functions may have needed more endpoints
+            ordered_stacks.delete(self.stacks, self.cloud, self.stage, part, self.report)
+        if unused and "network" in profile_of(chosen).parts:  # the new functions may need fewer endpoints
             self.report("stack network")
             self.stacks.apply(self.cloud, self.stage, "network", self.given("network", outputs, chosen))
 
@@ -109,18 +110,18 @@ class StageStacks:
         wanted = databases.get(PART_OF.get(profile.database, ""), {})
         if wanted and wanted.get("SnapshotIdentifier", "") != chosen.text("DATABASE_SNAPSHOT"):
             raise CloudError(replacement.wrong_snapshot(self.stage, wanted.get("SnapshotIdentifier", "")))
-        old = replacement.present(target, databases)
+        old = replacement.deployed_kind(target, databases)
         return old if profiles.replaces_database(old, profile) else None
 
     def warnings(self, chosen: Chosen, replaced: Kind | None) -> Iterator[str]:
-        """Yield what a plan says about the change of the profile."""
+        """Yield the warnings of a plan about a change of the profile."""
         profile = profile_of(chosen)
         if replaced:
             yield from replacement.warnings(self.stage, replaced, profile)
         yield from profiles.changes(self.outputs(PART_OF["aurora"]), profile)
-        yield from map(self._left, self.unused(chosen))
+        yield from map(self._unused_note, self.unused(chosen))
 
-    def _left(self, part: str) -> str:
+    def _unused_note(self, part: str) -> str:
         kept = ", and keeps a final snapshot of its database" if part in PART_OF.values() else ""
         return (
             f"stack {part} is not used by this profile: make deploy with YES={self.stage} deletes it at the end{kept}"

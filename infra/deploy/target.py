@@ -80,7 +80,7 @@ class Target:
         return self.functions["NOTICE_TOPIC"]
 
     @property
-    def outside(self) -> frozenset[str]:
+    def outside_vpc(self) -> frozenset[str]:
         """Return the names of the functions that run outside of the stage's network, because they call services of AWS
         that have no endpoint in this network."""
         by_relay = self.functions.get("AWS_CALLS") == BY_RELAY

@@ -14,7 +14,7 @@ Operations = list[dict[str, str]]
 
 
 def limit(target: Target, rate: int) -> None:
-    """Limit all methods of the API together to `rate` requests a second. Repeating this changes nothing."""
+    """Limit all methods of the API together to `rate` requests a second. A repetition changes nothing."""
     target.client("apigateway").update_stage(
         restApiId=project.api_id(target),
         stageName=project.configuration(target)["api_gateway_stage"],

@@ -1,6 +1,7 @@
 """Switches AWS X-Ray on or off for the functions of a stage.
 
-Chalice switches tracing on for functions and for the API, but switches it off again only for the API.
+Chalice switches tracing on for functions and for the API, but off only for the API. So this module switches it off for
+the functions.
 """
 
 from infra.deploy import project
@@ -10,7 +11,7 @@ ACTIVE, PASS_THROUGH = "Active", "PassThrough"  # Lambda's modes; the second one
 
 
 def switch(target: Target) -> None:
-    """Give all functions the mode of the target. Repeating this changes nothing."""
+    """Give all functions the tracing mode of the target. A repetition changes nothing."""
     client, mode = target.client("lambda"), ACTIVE if target.tracing else PASS_THROUGH
     for name in project.function_names(target):
         found = client.get_function_configuration(FunctionName=name)

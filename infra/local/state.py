@@ -27,8 +27,8 @@ ENV_KEYS = (
     "DATABASE_URL",
     "API_TOKEN",
 )
-# The variables of a stage in an AWS account. Users have their own credentials and tokens there, which an empty line
-# would hide.
+# The variables of a stage in an AWS account. Users of such a stage have their own credentials and tokens. The env file
+# does not name these variables, because an empty value would replace the value of the user.
 ENV_KEYS_OF_ACCOUNT = ("API_URL", "AWS_DEFAULT_REGION", "LANDING_BUCKET", "ERRORED_BUCKET", "BACKUP_BUCKET")
 _TURN = 600  # seconds that a command waits for another one
 

@@ -19,7 +19,7 @@ from infra.aws import stacks
 from infra.aws.cloud import Cloud
 from infra.deploy import memory, project, record, removal
 from infra.deploy.account import Account
-from infra.deploy.layers import Outputs
+from infra.deploy.ordered_stacks import Outputs
 from infra.deploy.target import APP
 from infra.errors import CloudError
 from infra.local.cloud import Embedded, Services
@@ -34,13 +34,13 @@ from tests.deployer_policies import DEPLOY, PLAN, allowed, permissions, statemen
 STAGE = "prod"
 _MACRO = "for the function that rotates passwords, which a macro of AWS adds to the stack of the database"
 _INSTANCE = "for a database without Aurora"
-# Permissions of the roles that these tests do not need, with the reason.
+# Permissions of the roles that these tests do not need. Each entry gives the reason.
 UNRECORDED = {
     "cloudformation:CreateStack": _MACRO,
     "cloudformation:TagResource": _MACRO,
     "cloudformation:UpdateStack": _MACRO,
-    "cloudformation:DescribeEvents": "asked only after a failure",
-    "cloudformation:DescribeStackEvents": "asked only after a failure",
+    "cloudformation:DescribeEvents": "needed only after a failure",
+    "cloudformation:DescribeStackEvents": "needed only after a failure",
     "ec2:DescribePrefixLists": "for the network, which the embedded cloud lacks",
     "rds:CreateDBParameterGroup": _INSTANCE,
     "rds:DeleteDBParameterGroup": _INSTANCE,
@@ -59,8 +59,8 @@ PARTS = tuple(part for part in stacks.PARTS if part != "queries")
 
 
 def plain(folder: Path) -> SimpleNamespace:
-    """Return the stacks that the embedded cloud supports, without the policies that require TLS, because the embedded
-    cloud has no TLS."""
+    """Return the stacks that the embedded cloud supports. The policies that require TLS are left out, because the
+    embedded cloud has no TLS."""
     for template in stacks.TEMPLATES.glob("*.yaml"):
         open_to_all = re.sub(r"^  \w+OnlyTls:\n(?:    .*\n|\n)+", "", template.read_text(), flags=re.MULTILINE)
         (folder / template.name).write_text(open_to_all)
@@ -324,8 +324,8 @@ def test_only_data_survives_the_destruction_of_a_stage(account: Account, capsys:
 def test_the_role_of_a_deployment_allows_every_request_and_needs_every_permission(
     recorder: tuple[str, Recorder],
 ) -> None:
-    """These are the requests of all tests above, from the first deployment to the destruction. The deployer needs no
-    permission that neither these requests nor CloudFormation need."""
+    """The recorder has the requests of all tests above, from the first deployment to the destruction. The role has only
+    permissions that these requests or CloudFormation need."""
     calls = [call for call in recorder[1].calls if call.action not in OF_TESTS and not call.resource.endswith("/kept")]
     assert denied(DEPLOY, calls) == set()
     needed = {call.action for call in calls} | {permission for _, permission in permissions()}

@@ -1,4 +1,5 @@
-"""Tests a stage whose functions reach only Postgres and S3 (AWS_CALLS=relay). The relay invokes functions for them."""
+"""Tests a stage whose functions reach only Postgres and S3 (AWS_CALLS=relay). On such a stage, the relay sends the
+invocations."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ def by_relay(cloud: Cloud, stage: str | None) -> Iterator[None]:
         yield
 
 
-def test_a_long_load_continues_by_the_relay(cloud: Cloud) -> None:
+def test_the_relay_starts_the_next_invocation_of_a_long_load(cloud: Cloud) -> None:
     before = cloud.newest_load()
     with cloud.reconfigured("ingest", timeout=TIMEOUT, CONTINUE_FROM_BYTES="1000000", AWS_CALLS="relay"):
         source = cloud.put("departments_relayed.csv", "".join(map(row, range(ROWS))))
@@ -35,7 +36,7 @@ def test_a_long_load_continues_by_the_relay(cloud: Cloud) -> None:
     assert cloud.sql("SELECT count(*) FROM outbox WHERE kind = 'invoke'") == [(0,)]
 
 
-def test_a_redrive_reopens_loads_by_the_function_outbox(cloud: Cloud) -> None:
+def test_a_redrive_lets_the_function_outbox_reopen_loads(cloud: Cloud) -> None:
     cloud.sql("ALTER TABLE jobs ADD CONSTRAINT broken CHECK (job <> 'Clerk')")
     try:
         load = cloud.upload("jobs_relayed.csv", "1,Clerk\n")

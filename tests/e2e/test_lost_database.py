@@ -17,7 +17,7 @@ REPORTS = (
     "/department/hires/top/2021",
     "/department/hires/years",
 )
-HIRES = [  # id, year, month, department, job
+HIRES = [  # the columns: id, year, month, department, job
     (number, 2020 + number % 3, 1 + number % 9, 1 + (number % 4 == 0), 1 + number % 2) for number in range(1, 41)
 ]
 FILES = {
@@ -37,7 +37,8 @@ def ours(stage: str | None) -> None:
 
 @pytest.fixture
 def lost(cloud: Cloud) -> Iterator[str]:
-    """Load files, back them up, and replace the database by a new, empty one. Yield the restore point."""
+    """Load files, make a restore point, and replace the database by a new, empty one. Yield the name of the restore
+    point."""
     for name, text in FILES.items():
         cloud.upload(f"lost/{name}", text)
     point = cloud.backup()
@@ -69,21 +70,21 @@ def restore_all(cloud: Cloud, *options: str) -> "subprocess.CompletedProcess[str
     return hireflow(cloud, "restore", "all", "--yes", *options)
 
 
-def again(cloud: Cloud, key: str) -> Row:
-    """Load a file of the lost database again, by a copy under another key. Return its load."""
+def loaded_again(cloud: Cloud, key: str) -> Row:
+    """Load a file of the lost database again, by copying the object to another key. Return the load of the copy."""
     bucket, copy, before = cloud.env["LANDING_BUCKET"], f"again/{key}", cloud.newest_load()
     cloud.s3.copy_object(Bucket=bucket, Key=copy, CopySource={"Bucket": bucket, "Key": key})
     return cloud.ended(f"s3://{bucket}/{copy}", before)
 
 
 def backup_run(cloud: Cloud) -> Row:
-    """Run a backup that no other backup keeps from running. Return its result."""
+    """Run a backup. If another backup is running, try again until it has ended. Return the result of the backup."""
     return until(lambda: run if (run := cloud.commands.invoke("backup"))["outcome"] != "busy" else None, "a backup")
 
 
 @pytest.fixture
 def before(cloud: Cloud) -> dict[str, object]:
-    """Return the reports that the files of `lost` give."""
+    """Load the files that `lost` loads, too, and return the reports that follow from them."""
     for name, text in FILES.items():
         cloud.upload(f"before/{name}", text)
     return reports(cloud)
@@ -92,7 +93,8 @@ def before(cloud: Cloud) -> dict[str, object]:
 def test_restore_all_brings_the_reports_of_a_lost_database_back(
     before: dict[str, object], lost: str, cloud: Cloud
 ) -> None:
-    """Nothing is restored for a while. In this time, backups and sweeps run as the schedule runs them."""
+    """Before the restore, backups and sweeps run, as their schedules would run them. They must not hide the restore
+    point."""
     assert before["/department/hires/top/2021"] != []
     assert rows(cloud) == NO_ROWS
     points = cloud.restore_points()
@@ -100,9 +102,9 @@ def test_restore_all_brings_the_reports_of_a_lost_database_back(
         run = backup_run(cloud)
         assert (run["outcome"], run["restore_point"], run["deleted"]) == ("waiting", lost, [])
         cloud.commands.invoke_scheduled("sweep", {"restarted": True})
-    by_hand = hireflow(cloud, "backup")
-    assert by_hand.stdout == f"{lost}\n"
-    assert "no backup was made: the database is empty" in by_hand.stderr
+    backup_by_hand = hireflow(cloud, "backup")
+    assert backup_by_hand.stdout == f"{lost}\n"
+    assert "no backup was made: the database is empty" in backup_by_hand.stderr
     assert cloud.restore_points() == points
     assert (rows(cloud), cloud.newest_load()) == (NO_ROWS, 0), "the sweep loaded old files"
 
@@ -116,7 +118,7 @@ def test_restore_all_brings_the_reports_of_a_lost_database_back(
     assert [len(restored[table]) for table in TABLES] == [3, 2, 40]
     cloud.commands.invoke_scheduled("sweep", {"restarted": True})
     assert (rows(cloud), reports(cloud)) == (restored, before)
-    assert counts(again(cloud, "lost/departments.csv")) == (3, 0, 0, 3, 0, 0)
+    assert counts(loaded_again(cloud, "lost/departments.csv")) == (3, 0, 0, 3, 0, 0)
     run = backup_run(cloud)
     assert run["outcome"] == "created"
     newest = cloud.get("/backups?limit=1").body["backups"][0]
@@ -127,7 +129,7 @@ def test_restore_all_brings_the_reports_of_a_lost_database_back(
     assert restore_all(cloud).returncode == 0, "the newest restore point has all rows, so no question is left"
 
 
-def test_restore_all_names_both_points_if_rows_arrived_before_it(
+def test_restore_all_names_both_points_if_new_rows_arrived_before_the_restore(
     before: dict[str, object], lost: str, cloud: Cloud
 ) -> None:
     cloud.upload("departments_of_today.csv", "7,New\n")
@@ -135,7 +137,7 @@ def test_restore_all_names_both_points_if_rows_arrived_before_it(
     assert cloud.get("/backups?limit=1").body["backups"][0]["previous_database"] == lost
     refused = restore_all(cloud)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert re.search(rf"{lost} is of the database before it and has 45 rows: choose one of them", refused.stderr)
+    assert re.search(rf"{lost} is of the previous database and has 45 rows: choose one of them", refused.stderr)
     done = restore_all(cloud, "--point", lost)
     assert done.returncode == 0, done.stdout + done.stderr
     assert reports(cloud) == before

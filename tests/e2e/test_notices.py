@@ -22,7 +22,8 @@ RULE, EVENTS, NOTICES = "hireflow-test-events", "hireflow-test-events", "hireflo
 
 
 class Listener:
-    """Two queues: one gets the events of loads, the other one the notices. `events` and `notices` have what arrived."""
+    """Has two queues. One queue gets the events of loads, and the other one gets the notices. The attributes `events`
+    and `notices` hold everything that has arrived."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud, target = cloud, cloud.commands.deployed()
@@ -45,7 +46,7 @@ class Listener:
             self.sqs.delete_queue(QueueUrl=url)
 
     def relay(self) -> None:
-        """Run the relay, and receive what has arrived."""
+        """Run the relay, and receive the events and notices that have arrived."""
         self.cloud.commands.invoke("relay")
         self.receive()
 
@@ -124,7 +125,7 @@ def test_a_relay_that_is_killed_after_sending_sends_again_and_keeps_the_order(
     listener.wait_for(lambda: cloud.sql("SELECT count(*) FROM outbox") == [(0,)], "an empty outbox")
     with closing(connect(cloud.env["DATABASE_URL"])) as database:
         ids = [cloud.post("/job/upload", {"job": f"Job {number}"}).body["load_id"] for number in range(12)]
-        # Whoever deletes a message waits for this lock. So the relay sends its messages, and then waits.
+        # A transaction that deletes a message waits for this lock. So the relay sends its messages, and then waits.
         database.run("BEGIN")
         database.run("SELECT FROM outbox FOR UPDATE")
         driver.invoke_later(cloud.commands.deployed(), "relay", {"detail": {}})
@@ -141,7 +142,7 @@ def test_a_relay_that_is_killed_after_sending_sends_again_and_keeps_the_order(
     first = [event["load_id"] for event in listener.events if event["load_id"] in ids]
     assert first == ids
     assert cloud.sql(f"SELECT count(*) FROM outbox WHERE (body->>'load_id')::bigint >= {ids[0]}") == [(len(ids),)]
-    cloud.sql("UPDATE relay_state SET leased_until = now()")  # else the next relay waits until the lease has ended
+    cloud.sql("UPDATE relay_state SET leased_until = now()")  # end the lease of the killed relay
     listener.events.clear()
     listener.wait_for(lambda: ids[-1] in {event["load_id"] for event in listener.events}, "the second sending")
     assert [event["load_id"] for event in listener.events if event["load_id"] in ids][: len(ids)] == ids

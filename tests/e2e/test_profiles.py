@@ -1,7 +1,7 @@
 """Changes the profile of one stage on the embedded cloud: existing -> tiny -> small -> standard, with all stacks.
 
 The embedded cloud has no real RDS. So these tests leave out the resources that its CloudFormation lacks
-(tests/integration/infra/test_stacks.py lists them), and give the stacks the outputs of these resources. Each kind of
+(tests/integration/infra/test_stacks.py lists them), and add the outputs of these resources to the stacks. Each kind of
 database is a database of the embedded Postgres, to which the functions log in with a password and without TLS. IAM
 logins, security groups, the proxy and its rotation are not tested here.
 """
@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from infra.aws import stacks
 from infra.aws.profiles import Kind
 from infra.deploy.account import Account
-from infra.deploy.layers import Outputs
+from infra.deploy.ordered_stacks import Outputs
 from infra.deploy.parameters import profile_of
 from infra.deploy.target import Target
 from infra.errors import CloudError
@@ -44,9 +44,9 @@ _LACKING = (
     "AWS::RDS::DBProxy",
     "AWS::RDS::DBProxyTargetGroup",
     "AWS::SecretsManager::RotationSchedule",
-    "AWS::IAM::Role",  # the proxy's role, whose policy names the secret that RDS makes for the owner of the database
+    "AWS::IAM::Role",  # the role of the proxy; its policy names the secret that RDS makes for the database owner
 )
-# Both names are this machine's. The functions' URL tells by its host which database they use.
+# Both names mean this machine. The host in the functions' URL shows which database they use.
 _HOSTS: Mapping[str, str] = {"database": "127.0.0.1", "instance": "localhost"}
 _DATABASES: Mapping[Kind, str] = {"own": "hireflow", "aurora": "aurora", "instance": "tiny"}
 _OWNER_SECRET = "rds-owner"
@@ -59,7 +59,8 @@ def empty() -> None:
 
 
 def supported(folder: Path) -> SimpleNamespace:
-    """Return the stacks without the resources that the embedded cloud lacks, but with their outputs."""
+    """Return the stacks without the resources that the embedded cloud lacks, but with the outputs of these
+    resources."""
 
     def whole(part: str, parameters: Mapping[str, str]) -> Path:
         template = without(parsed(part, parameters), *_LACKING) if part in ("network", *_HOSTS) else parsed(part)
@@ -103,7 +104,7 @@ def supported(folder: Path) -> SimpleNamespace:
 
 @dataclass(frozen=True)
 class StandIn(Account):
-    """An account whose functions log in to databases of the embedded Postgres."""
+    """An account whose functions log in to databases of the embedded Postgres instead of RDS."""
 
     def target(self, outputs: Outputs, chosen: Chosen) -> Target:
         made = super().target(outputs, chosen)
@@ -203,7 +204,7 @@ def secrets_exist(account: Account) -> bool:
     return True
 
 
-OTHER_DATABASE = ("DATABASE_URL", "DATABASE_TLS")  # the settings of the stage's first database
+OTHER_DATABASE = ("DATABASE_URL", "DATABASE_TLS")  # the settings of the database with which the stage begins
 
 
 def test_a_stage_begins_with_its_own_postgres(account: Account, services: Services) -> None:
@@ -230,8 +231,8 @@ class Interrupted(Exception):
 
 
 def test_after_an_interruption_the_stage_still_has_its_database(account: Account, services: Services) -> None:
-    """The new database exists, and the settings of the stage name the new profile. But the functions are the old ones,
-    so the change still has to be confirmed."""
+    """The new database exists, and the stage has kept the new profile. But the functions still use the old database, so
+    the next deployment needs the confirmation, too."""
     secrets = commands_client(account, "secretsmanager")
     password = urlsplit(services.database_url).password
     secrets.create_secret(Name=_OWNER_SECRET, SecretString=json.dumps({"username": "hireflow", "password": password}))
@@ -273,7 +274,7 @@ def test_a_tiny_stage_has_only_what_it_pays_for(account: Account) -> None:
     assert [it["VpcEndpointType"] for it in endpoints] == ["Gateway"]
 
 
-def test_any_machine_finds_the_profile(account: Account) -> None:
+def test_another_machine_finds_the_profile_of_the_stage(account: Account) -> None:
     lines = list(account.plan().lines())
     assert "profile tiny" in lines
     assert {f"stack {part}: no change" for part in ("storage", "network", "instance", "operations")} <= set(lines)

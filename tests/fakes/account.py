@@ -1,4 +1,4 @@
-"""A fake AWS account: what exists in it, how resources of a stack are made and deleted, and where this fails."""
+"""A fake AWS account. It holds resources, makes and deletes the resources of stacks, and fails as the tests demand."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,8 @@ class Failed(Exception):
 
 @dataclass
 class Thing:
-    """A resource that exists. `owner` is the id of its stack, if it has one."""
+    """An existing resource. `physical` is its name in the account. `owner` is the id of its stack, or None without a
+    stack."""
 
     kind: str
     physical: str
@@ -37,10 +38,10 @@ class Thing:
 
 @dataclass
 class Failure:
-    """Makes one action on a resource fail, `times` times.
+    """Makes one action on a resource fail. This happens `times` times.
 
-    `action` is create, update, delete or rollback (to undo an update). If `late`, a failed creation leaves the resource
-    in existence, as if it never became ready.
+    `action` is create, update, delete or rollback (to undo an update). If `late` is true, a failed creation leaves the
+    resource behind, as if the resource had never become ready.
     """
 
     resource: str
@@ -51,7 +52,7 @@ class Failure:
 
 @dataclass
 class FakeAccount:
-    """An account without stacks; tests/fakes/cloudformation.py adds these.
+    """An account without stacks. The class FakeAws in tests/fakes/cloudformation.py adds the stacks.
 
     `calls` counts the requests and waits of the process that deploys. `die_at` is the number of the call at which the
     process is killed.
@@ -61,7 +62,7 @@ class FakeAccount:
     failures: list[Failure] = field(default_factory=list)
     databases_made: int = 0
     snapshots: list[str] = field(default_factory=list)  # names of the databases of which RDS made a final snapshot
-    watch: Callable[[], None] = lambda: None  # runs at every call
+    watch: Callable[[], None] = lambda: None  # runs at every request and every wait
     calls: int = 0
     die_at: int | None = None
 
@@ -121,7 +122,7 @@ class FakeAccount:
     def unmake(self, name: str, thing: Thing, policy: str) -> None:
         """Delete a resource for its stack. Raises Failed."""
         if self.things.get((thing.kind, thing.physical)) is not thing:
-            return  # somebody has deleted it by hand
+            return  # a person has deleted it already
         if self._due(name, "delete"):
             raise Failed(f"{thing.kind} cannot be deleted.")
         if thing.protected:
@@ -146,7 +147,8 @@ class FakeAccount:
         return None
 
     def _users(self, thing: Thing) -> list[str]:
-        """Return what keeps the resource from being deleted: parts of a network in use, and instances of a cluster."""
+        """Return the resources that use this one, so that it cannot be deleted: users of a part of the network, or
+        instances of a cluster."""
         others = [it for it in self.things.values() if it is not thing and it.kind.startswith(("AWS::EC2", "AWS::RDS"))]
         if thing.kind == CLUSTER:
             return [it.physical for it in others if _cluster_of(it) == thing.physical]
@@ -169,7 +171,7 @@ def is_true(properties: Any, name: str) -> bool:
 
 
 def _flat(tree: Any) -> Any:
-    """Split lists that a parameter of a type List passes as one text."""
+    """Split texts at commas, because a parameter of a type List passes its list as one text."""
     if isinstance(tree, str):
         return tree.split(",")
     if isinstance(tree, dict):

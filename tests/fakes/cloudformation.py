@@ -1,8 +1,9 @@
-"""A fake CloudFormation, which fails in the ways of the real one.
+"""A fake CloudFormation, which fails in the same ways as the real one.
 
 It reads the real templates, and makes, changes and deletes their resources one by one in the account of
-tests/fakes/account.py. An operation goes on while the process that deploys waits, and also after this process was
-killed. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html lists the states.
+tests/fakes/account.py. An operation of a stack continues while the process that deploys waits, and also after this
+process was killed. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html lists the
+statuses of stacks.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +41,7 @@ class FakeAws(FakeAccount):
                 stack.operation = None
 
     def stack(self, name: str) -> Stack | None:
-        """Return the stack that exists under this name."""
+        """Return the existing stack with this name, or None."""
         return next((it for it in self.stacks if it.name == name and it.status != "DELETE_COMPLETE"), None)
 
     def status(self, name: str) -> str | None:
@@ -63,7 +64,7 @@ class CloudFormation:
     def __post_init__(self) -> None:
         self._operations = Operations(self.aws)
 
-    # --- requests, with the names that the service has
+    # --- requests, with the names that they have in the service
 
     def describe_stacks(self, StackName: str) -> Given:  # noqa: N803
         stack = self._found(StackName)
@@ -104,7 +105,7 @@ class CloudFormation:
         elif stack.status not in _UPDATABLE:
             raise Refused("ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
         values = {it["ParameterKey"]: it["ParameterValue"] for it in given.get("Parameters", ())}
-        template = read(given["TemplateBody"], values)  # refused before the stack is made
+        template = read(given["TemplateBody"], values)  # a wrong template is refused before the stack exists
         if stack is None:
             number = next(self.aws.numbers)
             stack = Stack(f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{name}/{number:08}", name)
@@ -206,7 +207,7 @@ class CloudFormation:
 
     def _begin(self, stack: Stack, operation: Iterator[None]) -> None:
         stack.operation = operation
-        next(operation)  # the status changes at once
+        next(operation)  # the first step changes the status
 
     def _found(self, name: str) -> Stack:
         by_id = next((it for it in self.aws.stacks if it.id == name), None)

@@ -42,7 +42,7 @@ class Operations:
         except Failed as error:
             mine = [it for it in self.account.of_kind(declared.kind) if it.owner == stack.id]
             known = [it.thing for it in stack.resources.values()]
-            resource.thing = next((it for it in mine if it not in known), None)  # it exists, but is not ready
+            resource.thing = next((it for it in mine if it not in known), None)  # the resource exists, but is not ready
             stack.mark(declared.name, "CREATE_FAILED", str(error))
             stack.note("Another", declared.kind, "", "CREATE_FAILED", "Resource creation cancelled")
             raise
@@ -61,7 +61,8 @@ class Operations:
         stack.become("DELETE_FAILED" if failed else "DELETE_COMPLETE")
 
     def _delete(self, stack: Stack, names: list[str], retained: set[str]) -> Any:
-        """Delete resources, the last one first. Return whether one failed. A resource in use by another one stays."""
+        """Delete resources, the last one first. Return whether a deletion failed. A resource that another resource uses
+        stays."""
         failed = False
         for name in reversed(names):
             resource = stack.resources[name]
@@ -145,7 +146,8 @@ class Operations:
         stack.become("UPDATE_ROLLBACK_COMPLETE")
 
     def _clean_up(self, stack: Stack, names: list[str]) -> Iterator[None]:
-        """Delete resources that the stack no longer has. CloudFormation forgets those that it cannot delete."""
+        """Delete resources that the stack no longer has. CloudFormation drops those that it cannot delete from the
+        stack."""
         yield from self._delete(stack, names, set())
         for name in names:
             resource = stack.resources.pop(name)

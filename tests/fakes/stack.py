@@ -40,14 +40,15 @@ class Stack:
     outputs: dict[str, str] = field(default_factory=dict)
     operation: Iterator[None] | None = None
     token: str = ""
-    undo: list[tuple[str, Any]] = field(default_factory=list)  # resources of a failed update, with their old properties
+    # the resources that a failed update has changed, with their old properties
+    undo: list[tuple[str, Any]] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)  # all statuses that the stack has had
 
     def become(self, status: str) -> None:
         self.status = status
         self.statuses.append(status)
-        if not status.endswith("_CLEANUP_IN_PROGRESS"):  # the service's model has no event with this status
+        if not status.endswith("_CLEANUP_IN_PROGRESS"):  # botocore's model knows no event with this status
             self.note(self.name, "AWS::CloudFormation::Stack", self.id, status)
 
     def mark(self, name: str, status: str, why: str = "") -> None:

@@ -9,7 +9,7 @@ from infra.aws.changes import Wanted
 from infra.aws.cloud import Cloud
 from infra.aws.profiles import PART_OF, STANDARD, TINY, Profile
 from infra.aws.stacks import PARTS
-from infra.deploy import layers
+from infra.deploy import ordered_stacks
 from infra.errors import CloudError
 from tests.fakes.account import CLUSTER, INSTANCE, Thing
 from tests.fakes.cloudformation import FakeAws
@@ -45,7 +45,7 @@ def stage_with(part: str) -> "Stage":
     return Stage(TINY if part == PART_OF["instance"] else STANDARD)
 
 
-# All resources but most of the alarms, which are alike.
+# All resources except most of the alarms, because all alarms are alike.
 RESOURCES = [
     (part, name)
     for part in PARTS
@@ -66,24 +66,24 @@ class Stage:
         self.aws.watch = self.check
 
     def deploy(self, own: Parameters | None = None) -> None:
-        """Do what `Account.deploy` does with stacks. `own` are the parameters of the stage, by part."""
+        """Deploy the stacks as `Account.deploy` does. `own` are the stage's own parameters, by part."""
 
-        def given(part: str, outputs: layers.Outputs) -> dict[str, str]:
+        def given(part: str, outputs: ordered_stacks.Outputs) -> dict[str, str]:
             computed = dict(_SAMPLE[part])
             if part in PART_OF.values():
                 computed = {name: outputs[name] for name in computed}
             return {**self.profile.parameters_of(part), **computed, **(own or {}).get(part, {})}
 
-        for _ in layers.deploy(stacks, self.cloud, STAGE, self.profile.parts, given, self.lines.append):
+        for _ in ordered_stacks.deploy(stacks, self.cloud, STAGE, self.profile.parts, given, self.lines.append):
             pass
         self.in_service = self.database
 
     def destroy(self) -> None:
-        self.in_service = None  # its owner has confirmed that it may be deleted
-        layers.destroy(stacks, self.cloud, STAGE, self.lines.append)
+        self.in_service = None  # the command `destroy` allows the deletion of the database
+        ordered_stacks.destroy(stacks, self.cloud, STAGE, self.lines.append)
 
     def check(self) -> None:
-        """The database that is in use exists and is protected, at every request."""
+        """Check that the database in use exists and is protected. This runs at every request."""
         assert self.in_service is None or self.in_service is self.database
         assert self.in_service is None or self.in_service.protected
 
@@ -110,7 +110,7 @@ class Stage:
 
 
 def advice(error: CloudError) -> str:
-    """Return what the message of the error says that a person has to do. The message must be one sentence."""
+    """Return the part of the error's message that says what a person has to do. The message must be one sentence."""
     text = str(error)
     assert not re.search(r"\.\s|\n|\.$", text), text
     said = text.rpartition("; ")[2]

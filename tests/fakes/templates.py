@@ -42,7 +42,8 @@ class Template:
     mappings: Mapping[str, Any] = field(repr=False)
 
     def value(self, tree: Any, physical: Mapping[str, str]) -> Any:
-        """Evaluate the functions in a part of the template. `physical` are the ids of the resources made so far."""
+        """Evaluate the functions in a part of the template. `physical` maps the names of resources to their ids in the
+        account, as far as they exist."""
         if isinstance(tree, list):
             return [value for it in tree if (value := self.value(it, physical)) is not None]
         if not isinstance(tree, dict):
@@ -109,7 +110,7 @@ class Template:
 
 
 def read(text: str, given: Mapping[str, str]) -> Template:
-    """Read a template. Raises Refused if the parameters do not fit it."""
+    """Read a template. Raises Refused if the parameters do not fit the template."""
     template = _decoded(text)
     parameters = _parameters(template, given)
     conditions: dict[str, bool] = {}
@@ -145,7 +146,7 @@ def _decoded(text: str) -> dict[str, Any]:
 
 
 def _add_rotation(resources: dict[str, Any]) -> None:
-    """Add the nested stack of the rotation, as the macro does."""
+    """Add the nested stack of the password rotation, as the macro AWS::SecretsManager-2024-09-16 does."""
     for name, it in list(resources.items()):
         if "HostedRotationLambda" in it.get("Properties", {}):
             nested = f"{name}HostedRotationLambda"

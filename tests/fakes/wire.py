@@ -1,8 +1,8 @@
 """Makes boto3 clients whose requests a Python object answers. Nothing is sent.
 
-botocore's description of the service checks every request and every answer: names, types, required members, lengths,
-patterns and enumerations. So a fake can neither accept a request that AWS refuses for its form, nor answer with
-something that AWS does not have.
+botocore's description of the service checks every request and every response: names, types, required members, lengths,
+patterns and enumerations. So a fake accepts no request that AWS would refuse because of its form, and sends no response
+that AWS could not send.
 """
 
 import re
@@ -19,11 +19,12 @@ from botocore.validate import ParamValidator
 from infra.sessions import session
 
 REGION = "us-east-1"
-_COMMON_ERRORS = {"ValidationError", "404", "403"}  # the models name no errors of form, and no errors of HEAD requests
+# The models do not name the errors of requests with a wrong form, and of HEAD requests.
+_COMMON_ERRORS = {"ValidationError", "404", "403"}
 
 
 class Refused(Exception):
-    """An error that the fake service answers with. `code` is a code of the service."""
+    """The error of a request that the fake service refuses. `code` is an error code of the service."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -34,7 +35,7 @@ class Refused(Exception):
 class Wire:
     """A boto3 client. `backend` has a method for every operation; `admit` runs before each request.
 
-    A client takes a third of a second to make, so all fake accounts share the clients of a process.
+    It takes a third of a second to make a client, so all fake accounts share the clients of a process.
     """
 
     client: Any
@@ -43,7 +44,7 @@ class Wire:
 
 
 def client(service: str, backend: object, admit: Callable[[], None]) -> Any:
-    """Return the client of the service. From now on, this backend answers its requests."""
+    """Return the client of the service. From now on, `backend` answers the requests of this client."""
     wire = _wire(service)
     wire.backend, wire.admit = backend, admit
     return wire.client
@@ -87,7 +88,8 @@ def _refusal(model: OperationModel, error: Refused) -> tuple[AWSResponse, dict[s
 
 
 def violations(value: Any, shape: Any, path: str = "") -> Iterator[str]:
-    """Yield what of the shape the value violates beyond its types: enumerations, patterns and lengths."""
+    """Yield a text for each way in which a value violates its shape. ParamValidator checks only the types. This
+    function checks enumerations, patterns and lengths."""
     if shape.type_name == "structure":
         for name, inner in value.items():
             yield from violations(inner, shape.members[name], f"{path}.{name}")
@@ -109,7 +111,7 @@ def _of_text(value: str, shape: Any, path: str) -> Iterator[str]:
 
 
 def _python(pattern: str) -> str:
-    """Write a Java pattern for Python: `\\p{L}` and its like are unknown there."""
+    """Convert a Java pattern to a Python pattern, because Python does not know classes such as `\\p{L}`."""
     return re.sub(r"\\p\{\w+\}", r"\\w", pattern)
 
 

@@ -1,5 +1,5 @@
-"""Tests that alarms, the dashboard and the saved queries use metrics and fields that exist, and that the pages describe
-each alarm and each query.
+"""Tests that alarms, the dashboard of CloudWatch and the saved queries use metrics and fields that exist, and that the
+documentation describes each alarm and each query.
 
 tests/cloudwatch.json has the names that AWS documents, each list with its source and the date on which it was read.
 """
@@ -22,7 +22,7 @@ from tests.unit.test_templates import functions
 OPERATIONS, MONITORING = "docs/operations.md", "docs/monitoring.md"
 DOCUMENTED: dict[str, Any] = json.loads((ROOT / "tests" / "cloudwatch.json").read_text())
 INSIGHTS = DOCUMENTED["logs_insights"]
-LONGEST_DESCRIPTION = 1024  # characters of the description of an alarm
+LONGEST_DESCRIPTION = 1024  # characters; the most that CloudWatch allows in the description of an alarm
 SEARCH = re.compile(r"SEARCH\('\{([\w/]+),([\w,]+)\} MetricName=\"(\w+)\"")
 
 
@@ -44,7 +44,7 @@ def alarms() -> dict[str, str]:
 
 
 def sections() -> dict[str, str]:
-    """Return the sections about alarms by the names of the alarms."""
+    """Return the sections of the documentation about alarms, by the names of the alarms."""
     found = re.split(r"^### Alarm: (.*)\n", pages.text(OPERATIONS), flags=re.MULTILINE)[1:]
     return {
         name: re.split(r"^#", text, flags=re.MULTILINE)[0] for name, text in zip(found[::2], found[1::2], strict=True)
@@ -79,7 +79,7 @@ def used_metrics(tree: Any) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for names in dimensions_of(tree["Dimensions"]):
             yield tree["Namespace"], tree["MetricName"], names
     elif isinstance(tree, list) and tree and isinstance(tree[0], str) and re.match(rf"AWS/|{NAMESPACE}$", tree[0]):
-        # Each second element is the name of a dimension. The options at the end are no text.
+        # Every second element is the name of a dimension. The last element may hold options, and is then not a text.
         yield tree[0], tree[1], tuple(sorted(name for name in tree[2::2] if isinstance(name, str)))
     elif isinstance(tree, str):
         for namespace, dimensions, name in SEARCH.findall(tree):
@@ -90,7 +90,7 @@ def used_metrics(tree: Any) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def dimensions_of(dimensions: Any) -> Iterator[tuple[str, ...]]:
-    """Yield the names of the dimensions. A dimension whose name depends on a condition gives two combinations."""
+    """Yield the names of the dimensions. If a condition chooses the name of a dimension, yield both combinations."""
     names = [each["Name"] for each in dimensions]
     for branch in (1, 2) if any(isinstance(name, dict) for name in names) else (1,):
         yield tuple(sorted(name["Fn::If"][branch] if isinstance(name, dict) else name for name in names))
@@ -130,7 +130,7 @@ def test_every_metric_of_alarms_and_of_the_dashboard_exists() -> None:
         (NAMESPACE, "BackupsLag", ("service", "stage")),
     ],
 )
-def test_a_metric_that_does_not_exist_is_noticed(missing: tuple[str, str, tuple[str, ...]]) -> None:
+def test_a_metric_that_does_not_exist_is_found(missing: tuple[str, str, tuple[str, ...]]) -> None:
     assert not exists(*missing)
 
 
@@ -154,7 +154,7 @@ def fields() -> set[str]:
 
 
 def members() -> set[str]:
-    """Return the members of each exception in a log line."""
+    """Return the members that the log line of an exception has."""
     [about] = [row[1] for row in pages.table(MONITORING, "field of a line") if row[0] == "`exceptions`"]
     return {*pages.names(about)}
 
@@ -195,12 +195,13 @@ def test_a_query_uses_commands_and_fields_that_exist(name: str) -> None:
         ("stats count(*) by function | sort status desc", ["function"]),
     ],
 )
-def test_a_wrong_query_is_noticed(query: str, wrong: list[str]) -> None:
+def test_a_wrong_query_is_found(query: str, wrong: list[str]) -> None:
     assert [each.replace("..", ".") for each in unknown(query)] == wrong
 
 
 def messages() -> set[str]:
-    """Return the texts of our log lines that a query can compare as a whole."""
+    """Return those messages of our log lines that contain no variable part, so that a query can compare the whole
+    message."""
     logged = re.compile(r'_log\.\w+\(\s*(?:level, )?f?"([^"]+)"')
     sources = "\n".join(path.read_text() for path in sorted(Path(ROOT / "chalicelib").rglob("*.py")))
     found = set(logged.findall(sources))

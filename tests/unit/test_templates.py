@@ -40,7 +40,8 @@ OUTPUTS = {
     "queries": {"QueryFolder"},
 }
 RELEASED = ROOT / "tests" / "released_templates"
-OWN_VALUES = {"ThroughProxy", "EndpointZones", "SecretsEndpoint"}  # outputs that repeat a parameter of their own part
+# These outputs have the value of a parameter of the same part.
+OWN_VALUES = {"ThroughProxy", "EndpointZones", "SecretsEndpoint"}
 OF_PROFILES = [(profile.name, part) for profile in PROFILES.values() for part in profile.parts]
 GONE = object()  # GONE in the place of a new value deletes the member
 # Changes that break a rule: (rule, part, path of the changed member, new value). The rule must find the violation.
@@ -294,7 +295,8 @@ def test_a_database_from_a_snapshot_takes_its_name_and_its_owner_from_the_snapsh
 @pytest.mark.parametrize("part", ["database", "network"])
 def test_an_update_of_a_standard_stage_replaces_nothing(part: str) -> None:
     """tests/released_templates has the templates of the last release without profiles. Every resource keeps its name,
-    and the properties that AWS's resource schemas call create-only. Changing such a property replaces the resource."""
+    and those properties that AWS's resource schemas call create-only. A change of such a property replaces the
+    resource."""
     before = loaded((RELEASED / f"{part}.yaml").read_text())["Resources"]
     parameters = PROFILES["standard"].parameters_of(part)
     now = applied(loaded(composed(TEMPLATES, part, parameters)), parameters)["Resources"]
@@ -305,7 +307,8 @@ def test_an_update_of_a_standard_stage_replaces_nothing(part: str) -> None:
         for prop in create_only(it["Type"])
     }
     assert len([old for old, _ in fixed.values() if old]) > 8
-    # The zone has another expression. infra/aws/zones.py passes the zone that the subnet has (test_zones.py).
+    # The new template writes the zone in another way, but infra/aws/zones.py passes the zone that the subnet has (see
+    # test_zones.py).
     assert {place for place, (old, new) in fixed.items() if old != new} <= {
         ("SubnetA", "AvailabilityZone"),
         ("SubnetB", "AvailabilityZone"),
@@ -328,7 +331,7 @@ def test_cfn_lint_finds_nothing_in_the_template_of_a_profile(name: str, part: st
 
 
 def test_the_two_databases_have_no_name_in_common() -> None:
-    """Both exist while a stage changes from one to the other."""
+    """While a stage changes from one database to the other, both exist."""
     names = [
         {
             str(value)
@@ -400,7 +403,7 @@ def test_a_template_has_the_outputs_that_a_deployment_reads(part: str) -> None:
 
 
 def test_every_template_is_a_part_and_small_enough_for_a_request() -> None:
-    on_its_own = {"lake", "deployer"}  # a user may create them; no stage needs them
+    on_its_own = {"lake", "deployer"}  # users may create these stacks, but no stage needs them
     assert {path.stem for path in TEMPLATES.glob("*.yaml")} == {*PARTS, *on_its_own}
     whole = [composed(TEMPLATES, part, profile.parameters_of(part)) for profile, part in _parts_of_profiles()]
     assert max(len(text.encode()) for text in whole) < 51_200

@@ -30,11 +30,11 @@ def middleware(event: Request, get_response: Callable[[Any], Response]) -> Respo
 
 def is_foreign(method: str, headers: Mapping[str, str], ours: Collection[str] = ()) -> bool:
     """Return whether a page of another origin sent a request with these headers. Return False if the user followed a
-    link. `ours` are further origins of our pages, besides `Host`.
+    link. `ours` are further origins at which browsers reach our pages, besides the host in the header `Host`.
 
     `Sec-Fetch-Site: same-origin` decides before `Origin` is compared with `Host`, because a proxy may have changed
-    `Host`. Older browsers do not send `Sec-Fetch-Site`. Behind CloudFront, `Host` is never the name that the browser
-    knows, so `ours` has this name.
+    `Host`. Older browsers do not send `Sec-Fetch-Site`, so the comparison decides. Behind CloudFront, `Host` is never
+    the name that the browser uses, so `ours` must contain the origin with that name.
     """
     site, origin = _header(headers, "sec-fetch-site"), _header(headers, "origin")
     if site == _OURS or origin in ours:

@@ -23,13 +23,14 @@ def _header(about: str, example: Any, **schema: Any) -> Json:
 
 
 _RETRY_AFTER = _header("seconds to wait before a retry", 5, type="integer", minimum=1)
-# On AWS, the REST API of API Gateway renames the header. A 403 for a page of another origin has neither header.
+# On AWS, API Gateway renames the header WWW-Authenticate to this name. So a response with a challenge has one of the
+# two headers. A 403 for a page of another origin has no challenge.
 _RENAMED = "x-amzn-Remapped-WWW-Authenticate"
 _CHALLENGE = {
     name: {**_header(f"the required authentication (RFC 6750){more}", 'Bearer realm="hireflow"'), "required": False}
     for name, more in (
         ("WWW-Authenticate", f"; on AWS, API Gateway renames this header to {_RENAMED}"),
-        (_RENAMED, ", as API Gateway names the header WWW-Authenticate on AWS"),
+        (_RENAMED, "; on AWS, API Gateway gives this name to the header WWW-Authenticate"),
     )
 }
 HEADERS: dict[int, Json] = {

@@ -47,7 +47,8 @@ def service() -> Iterator[Operation]:
         "get_health",
         "service",
         "Check whether the platform works",
-        about="On a stage with authentication, a caller without a token sees only the `status`, which may be 5 s old.",
+        about="On a stage with authentication, a caller without a token sees only the `status`, which may be 5 seconds"
+        " old.",
         tells_more=True,
         responses={
             200: ("the database and all buckets can be reached", ref("Health")),

@@ -40,8 +40,8 @@ BACKUPS = closed(
                     },
                     "previous_database": {
                         **or_null(RESTORE_POINT),
-                        "description": "the last restore point of the database that this database has replaced;"
-                        " null if it has replaced none, or if that restore point has been restored",
+                        "description": "the last restore point of the previous database, which this database has"
+                        " replaced; null if there was no previous database, or if that restore point has been restored",
                     },
                     "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
                 }
@@ -66,8 +66,8 @@ _PARTS: dict[str, Json] = {
 _LETTERS_AGE: Json = {
     "type": "number",
     "minimum": 0,
-    "description": "how many seconds ago `dead_letters` was measured; only if this was minutes ago, which can happen"
-    " only on a stage of the profile `tiny`",
+    "description": "how many seconds ago `dead_letters` was measured; missing if this was less than three minutes ago,"
+    " and on stages that do not have the profile `tiny`",
     "examples": [312.5],
 }
 HEALTH = closed(

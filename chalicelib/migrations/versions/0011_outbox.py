@@ -12,12 +12,13 @@ down_revision = "0010"
 # `deployment` has one row. The deployment sets its column, because no function knows the address of the API.
 #
 # The triggers are deferred, so that they see the load as it is committed: a request stores its rejects after its load.
-# The condition comes before the queue of deferred triggers, so other changes of a load cost next to nothing. The
-# triggers are ENABLE ALWAYS, because bulk loads run with session_replication_role = replica. Their function also works
-# for the functions of the previous release, which run for some minutes after this migration: the migration grants the
-# right to write to the outbox in its own transaction.
+# Postgres checks the WHEN condition before it queues a deferred trigger, so other changes of a load cost almost
+# nothing. The triggers are ENABLE ALWAYS, because bulk loads run with session_replication_role = replica. For some
+# minutes after this migration, the Lambda functions of the previous release still run. The triggers work for them, too,
+# because the migration grants the right to write to the outbox in the same transaction.
 #
-# `waiting` counts as GET /loads does: all rejected rows of an id wait, but only the last one is stored.
+# `waiting` is counted as in GET /loads: if several rejected rows with the same id wait, all of them count, although
+# `orphans` has only the last one.
 OUTBOX = """
 CREATE TABLE deployment (api_url text NOT NULL CONSTRAINT deployment_pkey PRIMARY KEY);
 INSERT INTO deployment (api_url) VALUES ('');

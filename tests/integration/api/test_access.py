@@ -73,7 +73,7 @@ def test_a_role_gives_access_to_its_routes_only(guarded: Api, method: str, path:
         assert "insufficient_scope" in response.headers["WWW-Authenticate"]
 
 
-def test_on_aws_the_challenge_has_the_name_that_the_document_gives_it(guarded: Api) -> None:
+def test_on_aws_the_challenge_has_the_name_that_the_openapi_document_declares(guarded: Api) -> None:
     reader = {"Authorization": f"Bearer {token('reader')}", "Content-Type": "application/json"}
     gateway = GatewayClient(Gateway(app))
     for status, sent in ((401, {"Content-Type": "application/json"}), (403, reader)):

@@ -1,4 +1,5 @@
-"""Tests that many anonymous callers of /health cause few queries, and that callers with a token see the live state."""
+"""Tests that many anonymous callers of /health cause few queries, and that callers with a token see the current
+state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,11 @@ from tests.integration.api.test_access import guarded, send, token
 from tests.integration.http_api import Api
 from tests.integration.s3_fixtures import S3
 
-__all__ = ["guarded"]  # a fixture
+__all__ = ["guarded"]  # the imported fixture is used by its name
 
 
 class Counting(Database):
-    """Counts the sessions. While `away` is true, the database cannot be reached."""
+    """A database that counts its sessions. While `away` is true, it cannot be reached."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, tls="disable")
@@ -35,7 +36,7 @@ class Counting(Database):
 
 @dataclass
 class Stage:
-    """A stage with authentication. `seconds` is the time of its clock."""
+    """A stage with authentication. `seconds` is the time of the clock that Readiness uses."""
 
     api: Api
     s3: S3
@@ -73,13 +74,13 @@ def test_an_invalid_token_does_not_run_the_checks_again(stage: Stage) -> None:
     assert len(stage.s3.calls) == 3
 
 
-def test_callers_with_a_token_see_the_live_state(stage: Stage) -> None:
+def test_callers_with_a_token_see_the_current_state(stage: Stage) -> None:
     reader = f"Bearer {token('reader')}"
     assert (stage.get(), stage.get(reader)) == (200, 200)
     stage.database.away = True
-    assert stage.get() == 200  # from memory
+    assert stage.get() == 200  # the last result, which is kept in memory
     assert stage.get(reader) == 503
-    assert stage.get() == 503  # the check for the reader is the newest result
+    assert stage.get() == 503  # the request with a token has updated the last result
     stage.database.away = False
     assert stage.get() == 503
     assert stage.get(reader) == 200

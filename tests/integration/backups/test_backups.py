@@ -212,7 +212,7 @@ def test_another_database_with_equal_versions_counts_as_changed(storage: Storage
 
 
 def of_another_database(storage: Storage, restore_point: str) -> None:
-    """Change the manifest of a restore point as if another database had written it."""
+    """Change the manifest of a restore point, as if the restore point were of another database."""
     found = manifest.get(storage.backup, restore_point)
     other = replace(found, origin="another")
     storage.backup.put(manifest.manifest_key(restore_point), other.to_json(), "application/json")
@@ -234,7 +234,7 @@ def test_a_new_empty_database_makes_no_restore_point(
     assert [record.levelname for record in caplog.records if record.name == "hireflow.backups"][-1] == "WARNING"
 
 
-def test_restore_points_of_a_new_database_name_the_last_one_of_the_database_before(
+def test_restore_points_of_a_new_database_name_the_last_one_of_the_previous_database(
     database: Database, storage: Storage, backup: Backup
 ) -> None:
     parents(database)
@@ -251,7 +251,7 @@ def test_restore_points_of_a_new_database_name_the_last_one_of_the_database_befo
 
 
 @pytest.mark.parametrize(("status", "remains"), [("succeeded", False), ("failed", True)])
-def test_a_restored_point_of_the_database_before_is_named_no_longer(
+def test_a_restored_point_of_the_previous_database_is_no_longer_named(
     database: Database, storage: Storage, backup: Backup, status: str, remains: bool
 ) -> None:
     parents(database)

@@ -1,5 +1,5 @@
-"""Tests the identifier of a database in its restore points, also where Postgres does not show its own identifier. Some
-managed servers refuse it to every role that is not a superuser."""
+"""Tests the identifier of a database in its restore points. Some managed servers show Postgres's own identifier only to
+a superuser, so this case is tested, too."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -32,7 +32,7 @@ def functions(postgres: Postgres, database_url: str) -> Iterator[Database]:
 
 @contextmanager
 def hidden(postgres: Postgres, database: str = "hireflow") -> Iterator[None]:
-    """Hide the identifier of Postgres in one database."""
+    """Make one database hide Postgres's own identifier."""
     with closing(connect(postgres.superuser_url.rpartition("/")[0] + f"/{database}")) as admin:
         admin.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM public")
         try:

@@ -604,7 +604,8 @@ def test_restore_names_the_loads_with_rejects_after_all_datasets(api: FakeApi, r
         api.on("GET", f"/loads/{number}/rejects", {"reasons": [], "rejects": [], "truncated": False})
     done = run("restore", "all", "--yes")
     named = ", ".join(f"hireflow rejects {number}" for number in (7, 8, 9))
-    assert (done.exit_code, done.stderr) == (1, f"error: some rows were rejected, and were not restored: {named}\n")
+    error = f"error: some rows were not restored, because they were rejected: see {named}\n"
+    assert (done.exit_code, done.stderr) == (1, error)
 
 
 def test_a_restore_succeeds_although_rows_wait_for_their_parents(api: FakeApi, run: Run) -> None:
@@ -618,7 +619,7 @@ EARLIER = "20210727T150000.000000Z"
 
 
 @pytest.mark.parametrize(("rows_before", "status"), [(1201, 1), (1200, 0)])
-def test_restore_asks_for_the_point_if_a_new_database_has_fewer_rows_than_the_one_before(
+def test_restore_asks_for_the_point_if_a_new_database_has_fewer_rows_than_the_previous_one(
     api: FakeApi, run: Run, rows_before: int, status: int
 ) -> None:
     newest = {**BACKUP, "previous_database": EARLIER}
@@ -631,12 +632,12 @@ def test_restore_asks_for_the_point_if_a_new_database_has_fewer_rows_than_the_on
     assert api.to("/backups")[1].query == {"limit": "1", "cursor": "20210727T150000.000001Z"}
     if status:
         assert (
-            f"{POINT} is of a new database and has 1,200 rows, but {EARLIER} is of the database before" in done.stderr
+            f"{POINT} is of a new database and has 1,200 rows, but {EARLIER} is of the previous database" in done.stderr
         )
         assert not [asked for asked in api.asked if asked.method == "POST"]
 
 
-def test_restore_takes_the_newest_point_if_the_one_of_the_database_before_has_expired(api: FakeApi, run: Run) -> None:
+def test_restore_takes_the_newest_point_if_that_of_the_previous_database_has_expired(api: FakeApi, run: Run) -> None:
     expect_restores(api, {**BACKUP, "previous_database": EARLIER})
     assert run("restore", "all", "--yes").exit_code == 0
 
@@ -717,7 +718,7 @@ def test_a_request_is_retried_after_503(api: FakeApi, run: Run) -> None:
 def test_requests_beyond_the_limit_of_api_gateway_are_sent_again_after_growing_pauses(api: FakeApi) -> None:
     pauses: list[float] = []
     for _ in range(3):
-        api.on("GET", "/loads/7", {"message": "Too Many Requests"}, 429)  # without Retry-After, as API Gateway does it
+        api.on("GET", "/loads/7", {"message": "Too Many Requests"}, 429)  # API Gateway sends no Retry-After
     api.on("GET", "/loads/7", load(7))
     client = Api(api.url, sleep=pauses.append)
     assert client.get("/loads/7")["id"] == 7

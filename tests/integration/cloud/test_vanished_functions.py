@@ -1,5 +1,5 @@
 """Tests that a vanished function does not keep its locks, although a proxy keeps the connection to Postgres open. RDS
-Proxy does this: it notices the end of a function late."""
+Proxy keeps a connection open, because it detects the end of a function late."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from chalicelib.cloud.database import Database
-from chalicelib.cloud.idle_transactions import patient
+from chalicelib.cloud.idle_transactions import long_idle
 from chalicelib.core.errors import DatabaseUnavailable
 from chalicelib.migrations.database_role import admit
 from chalicelib.migrations.limits import Limits
@@ -55,17 +55,17 @@ def test_the_locks_of_a_vanished_function_are_released(server: Postgres, proxy: 
     vanishing = functions(proxy.port)
     with vanishing.session() as session:
         session.run("BEGIN; LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE")
-    assert proxy.black_hole(60) == 1  # the server does not notice that the function closes its connection
+    assert proxy.black_hole(60) == 1  # from now on, Postgres cannot see that the function closes its connection
     vanishing.close()
     with closing(functions(server.port() or 0)) as other, other.transaction() as session:
         session.run("SET LOCAL lock_timeout = '10s'; LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE")
 
 
-def test_a_patient_transaction_may_be_idle_for_longer(server: Postgres) -> None:
+def test_a_transaction_may_be_idle_for_longer_inside_long_idle(server: Postgres) -> None:
     with closing(functions(server.port() or 0)) as database, closing(connect(server.superuser_url)) as admin:
         with database.transaction() as session:
-            with patient(session):
-                admin.run("SELECT pg_sleep(0.8)")  # this transaction is idle in the meantime
+            with long_idle(session):
+                admin.run("SELECT pg_sleep(0.8)")  # meanwhile, the transaction of `session` is idle
                 assert session.scalar("SHOW idle_in_transaction_session_timeout") == "0"
             assert session.scalar("SHOW idle_in_transaction_session_timeout") == "500ms"
         with database.session() as session:

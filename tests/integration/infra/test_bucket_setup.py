@@ -59,4 +59,4 @@ def test_pages_of_the_domain_of_the_stage_may_send_files(s3: S3, tmp_path: Path)
         origins_of_forms(target) == driver.origins(target) == [api, "https://jobs.example", "https://hr.example:8443"]
     )
     fewer = replace(target, functions=bucket_names("prod"))
-    assert origins_of_forms(fewer) != driver.origins(fewer)  # so the stage is not current, and is deployed again
+    assert origins_of_forms(fewer) != driver.origins(fewer)  # `make up` detects this difference

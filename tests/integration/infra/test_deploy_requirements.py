@@ -1,4 +1,4 @@
-"""Tests that the set `deploy` holds what a deployment needs, and no more."""
+"""Tests that the set `deploy` contains the packages that a deployment needs, and no other packages."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.install import lock
 from infra.venv import ROOT
 
-# Packages that only the command line, the tests and the checks need.
+# Packages that only the command line, the tests or the checks need.
 OF_OTHERS = ("bandit", "hypothesis", "localstack-client", "moto", "mypy", "pytest", "rich", "ruff", "typer")
 
 _BODY = b"<ErrorResponse><Error><Code>Refused</Code><Message>by the test</Message></Error></ErrorResponse>"
@@ -60,6 +60,6 @@ def test_the_set_holds_no_package_of_the_command_line_and_the_tests() -> None:
     names = {name: lock.pins((lock.REQUIREMENTS / f"{name}.txt").read_text()) for name in ("deploy", "develop")}
     assert set(OF_OTHERS) <= names["develop"].keys()
     assert set(OF_OTHERS) & names["deploy"].keys() == set()
-    with restricted("pytest") as process:  # shows that the tests above cannot import packages of other sets
+    with restricted("pytest") as process:  # `restricted` hides the packages of other sets
         _, errors = process.communicate(timeout=60)
     assert "pytest is not in this set" in errors

@@ -56,7 +56,7 @@ def refused(take: Callable[[], object]) -> bool:
     return False
 
 
-def test_the_second_deployer_is_refused_with_owner_age_and_remedy(bucket: S3) -> None:
+def test_the_refusal_of_a_second_deployer_names_the_holder_the_age_and_the_remedy(bucket: S3) -> None:
     an_hour_ago = (datetime.now(UTC) - timedelta(minutes=61)).isoformat(timespec="seconds")
     lock(bucket, replace(ANN, since=an_hour_ago)).take(BACKUP)
     with pytest.raises(CloudError) as raised:
@@ -81,7 +81,7 @@ def test_the_lock_is_released_at_the_end_and_after_errors_and_ctrl_c(bucket: S3,
     else:
         work()
     assert holder(bucket) is None
-    lock(bucket, BOB).take(BACKUP)  # a released lock, whose delete marker is in the bucket, can be taken again
+    lock(bucket, BOB).take(BACKUP)  # the delete marker of the released lock does not prevent this
 
 
 def test_ctrl_c_during_the_request_that_takes_the_lock_releases_it(bucket: S3) -> None:
@@ -98,7 +98,7 @@ def test_ctrl_c_during_the_request_that_takes_the_lock_releases_it(bucket: S3) -
     assert holder(bucket) is None
 
 
-def test_a_killed_checkout_takes_its_own_lock_over(bucket: S3) -> None:
+def test_a_checkout_takes_over_the_lock_of_its_own_killed_command(bucket: S3) -> None:
     lock(bucket).take(BACKUP)
     later = replace(ANN, command="destroy", since="2026-02-02T03:04:05+00:00")
     lock(bucket, later).take(BACKUP)
@@ -122,7 +122,7 @@ def test_before_the_bucket_exists_the_lock_is_not_taken(bucket: S3) -> None:
         assert holder(bucket) is None
         held.take(BACKUP)
         assert holder(bucket) == ANN
-        held.take(BACKUP)  # taking it once more changes nothing
+        held.take(BACKUP)  # to take the lock a second time changes nothing
     assert holder(bucket) is None
     assert deployer_lock.read(bucket.client, "no-such-bucket") is None
 
@@ -158,7 +158,7 @@ def test_a_refusal_by_s3_itself_is_an_error(bucket: S3) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from([ANN, BOB]), st.sampled_from(["take", "release", "kill", "unlock"]))))
-def test_of_all_sequences_none_lets_two_deployers_hold_the_lock(
+def test_no_sequence_of_actions_lets_two_deployers_hold_the_lock(
     bucket: S3, actions: list[tuple[Deployer, str]]
 ) -> None:
     bucket.client.delete_object(Bucket=BACKUP, Key=KEY)
@@ -187,10 +187,10 @@ def test_of_all_sequences_none_lets_two_deployers_hold_the_lock(
 @pytest.mark.parametrize("left_behind", [None, ANN, BOB])
 @pytest.mark.parametrize("request_number", range(4))
 @pytest.mark.parametrize("broken_before", [False, True])
-def test_of_two_deployers_at_the_same_time_one_is_refused(
+def test_one_of_two_simultaneous_deployers_is_refused(
     bucket: S3, left_behind: Deployer | None, request_number: int, broken_before: bool
 ) -> None:
-    """Bob acts between two requests of Ann: he takes the lock, perhaps after somebody has broken it."""
+    """Bob acts between two requests of Ann: he takes the lock, in some cases after `make unlock`."""
     if left_behind:
         lock(bucket, left_behind).take(BACKUP)
     bucket.calls.clear()
@@ -199,7 +199,7 @@ def test_of_two_deployers_at_the_same_time_one_is_refused(
 
     def act(*_: str) -> None:
         if len(bucket.calls) == request_number + 1 and not bob_refused:
-            bob_refused.append(False)  # Bob's own requests come through here, too
+            bob_refused.append(False)  # Bob's own requests call this function, too
             if broken_before:
                 deployer_lock.unlock(others.client, BACKUP)
             bob_refused[0] = refused(lambda: lock(others, BOB).take(BACKUP))
@@ -207,7 +207,7 @@ def test_of_two_deployers_at_the_same_time_one_is_refused(
     bucket.before = act
     ann_refused = refused(lambda: lock(bucket).take(BACKUP))
     bucket.before = None
-    if not bob_refused:  # Ann needed fewer requests than this
+    if not bob_refused:  # Ann has sent fewer requests than `request_number`
         bob_refused.append(refused(lambda: lock(others, BOB).take(BACKUP)))
     assert [ann_refused, bob_refused[0]].count(True) == 1
     assert holder(bucket) == (BOB if ann_refused else ANN)
@@ -215,7 +215,7 @@ def test_of_two_deployers_at_the_same_time_one_is_refused(
 
 def test_a_cancelled_pipeline_ends_the_command_as_ctrl_c_does(tmp_path: Path) -> None:
     """Pipelines send SIGTERM. Without a handler the process would end without releasing its lock."""
-    with socket.create_server(("127.0.0.1", 0)) as server:  # an AWS that accepts a request and never responds
+    with socket.create_server(("127.0.0.1", 0)) as server:  # a server that stands for AWS, and never responds
         server.settimeout(60)
         env = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HIREFLOW_"))},
@@ -234,8 +234,8 @@ def test_a_cancelled_pipeline_ends_the_command_as_ctrl_c_does(tmp_path: Path) ->
     assert (process.returncode, errors) == (130, "interrupted: run the same command again to continue\n")
 
 
-def test_of_many_deployers_that_start_at_once_one_gets_the_lock(tmp_path: Path) -> None:
-    """The embedded cloud carries out the conditional writes of deployers in threads of their own."""
+def test_only_one_of_many_simultaneous_deployers_gets_the_lock(tmp_path: Path) -> None:
+    """All deployers run in threads of their own, and send their conditional writes to the embedded AWS."""
     server, port = EmbeddedAws(tmp_path / "aws"), ports.free_port()
     server.start(port)
     try:

@@ -88,7 +88,7 @@ class Stage:
         return self.api.client.lambda_.invoke(function, event or scheduled).payload
 
     def record(self, model: Any, params: Row, **_: Any) -> None:
-        # botocore makes the first call only to build the address of a form. A test makes the second one.
+        # botocore uses CreateBucket only to build the address of a form, and only tests send CreateTopic.
         if model.name not in ("CreateBucket", "CreateTopic"):
             self.recorded += calls_of(model.service_model.service_name, model.name, params)
 
@@ -179,7 +179,8 @@ def run_redrive(stage: Stage, landing: Landing, queue: Queue) -> None:
 
 
 def run_relay(stage: Stage, landing: Landing, queue: Queue) -> None:
-    """Send an event, a notice and an invocation, and measure the queue, on a stage whose functions call no AWS."""
+    """Send an event, a notice and invocations, and measure the queue. On this stage, the other functions send requests
+    only to S3."""
     client = boto3.client("sns", region_name="us-east-1")
     assert client.create_topic(Name="hireflow-local-notices")["TopicArn"] == NOTICES
     landing.upload("departments.csv", "x\n")
@@ -241,7 +242,7 @@ def test_a_policy_allows_exactly_the_calls_of_its_function(
     monkeypatch.setenv("BACKUP_RETENTION_DAYS", "1e-8")
     services.cache_clear()
     monkeypatch.setenv("NOTICE_TOPIC", NOTICES)
-    if function in ("relay", "redrive"):  # there, these functions need more rights than elsewhere
+    if function in ("relay", "redrive"):  # with this setting, these functions need more rights
         monkeypatch.setenv("AWS_CALLS", "relay")
     RUNS[function](stage, landing, queue)
     allowed = [

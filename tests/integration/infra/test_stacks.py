@@ -2,8 +2,8 @@
 
 This CloudFormation supports everything in the templates `storage` and `operations`, except the lifecycle rules of
 buckets. It lacks some resources of `network` and `database`: the rules between security groups, the database proxy, the
-rotation, and the secret that RDS creates for the owner of a cluster. These tests leave out the resources that are
-lacking, and the template `queries`. tests/unit/test_templates.py checks their templates.
+rotation, and the secret that RDS creates for the owner of a cluster. These tests leave out these resources, and the
+whole template `queries`. tests/unit/test_templates.py checks their templates.
 """
 
 import json
@@ -109,15 +109,15 @@ def test_a_stack_is_planned_created_left_alone_changed_and_deleted(
     edited = plan(cloud, "prod", part, edit)
     assert {"storage": "Landing", "operations": "BackupsLag"}[part] in names(edited, "Modify")
     assert names(edited, "Add") == names(edited, "Remove") == set()
-    assert plan(cloud, "prod", part, edit) == edited  # the first plan has changed nothing
+    assert plan(cloud, "prod", part, edit) == edited  # a plan changes nothing, so a second plan shows the same changes
     apply(cloud, "prod", part, edit)
     assert plan(cloud, "prod", part, edit) == []
-    assert plan(cloud, "prod", part, {}) != []  # without the parameter, its default would be deployed again
+    assert plan(cloud, "prod", part, {}) != []  # without the parameter, the plan would bring its default back
     assert open_change_sets(cloudformation, f"hireflow-prod-{part}") == []
 
     delete(cloud, "prod", part)
     assert stacks(cloudformation) == {}
-    delete(cloud, "prod", part)  # it is no error to delete a stack that does not exist
+    delete(cloud, "prod", part)  # to delete a stack that does not exist is not an error
     with pytest.raises(CloudError, match=f"there is no stack hireflow-prod-{part}"):
         outputs(cloud, "prod", part)
 

@@ -1,4 +1,4 @@
-"""Tests the limit of requests, on moto's API Gateway and against botocore's model."""
+"""Tests the limit of requests a second with moto's API Gateway, and with botocore's model."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,8 @@ from infra.settings.declaration import MACHINE
 from infra.venv import ROOT
 from tests.integration.s3_fixtures import S3
 
-# What AWS documents for UpdateStage (API Gateway, "Patch operations"): `/{resource path}/{method}/throttling/…`, where
-# `*/*` stands for all methods. The operation of both is `replace`.
+# AWS documents these paths for UpdateStage (API Gateway, "Patch operations"): `/{resource path}/{method}/throttling/…`,
+# where `*/*` stands for all methods. The only operation of each path is `replace`.
 DOCUMENTED = {"/*/*/throttling/rateLimit": "replace", "/*/*/throttling/burstLimit": "replace"}
 
 
@@ -66,4 +66,4 @@ def test_the_request_is_one_of_those_that_aws_documents(rate: int) -> None:
 def test_the_default_allows_a_page_of_the_dashboard_at_once() -> None:
     [setting] = [one for one in MACHINE if one.name == "API_RATE_LIMIT"]
     burst = int(throttle.operations(setting.read(""))[1]["value"])
-    assert burst >= 2 * 30  # a page and its files are fewer than 30 requests
+    assert burst >= 2 * 30  # a page of the dashboard with its files needs fewer than 30 requests

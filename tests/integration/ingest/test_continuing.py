@@ -169,7 +169,7 @@ def test_handovers_use_up_no_attempts(landing: Landing) -> None:
 
 
 def test_a_load_that_does_not_end_fails_after_a_day_of_handovers(landing: Landing) -> None:
-    """The last handover that is allowed still takes place, and the one after it does not."""
+    """The last allowed handover still takes place, but the load fails at the next one."""
     empty(landing)
     event, relay = landing.put("hired_employees.csv", ROWS), Relay(landing, 1)
     assert not relay.once(event)
@@ -182,7 +182,7 @@ def test_a_load_that_does_not_end_fails_after_a_day_of_handovers(landing: Landin
     assert load["error"] == "the load did not end in 97 invocations: split the file, and send its parts"
     assert staged(landing) == []
     assert [one.status for one in relay.ended] == ["failed"]
-    assert relay.once(event)  # another delivery of the event does not begin the load again
+    assert relay.once(event)  # Lambda may deliver the event again, but the load has ended
     assert landing.load()["status"] == "failed"
 
 

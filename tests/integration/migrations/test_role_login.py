@@ -23,7 +23,7 @@ TIMEOUTS = ["idle_session_timeout=2min", "idle_in_transaction_session_timeout=5m
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage whose database owner `boss` may create roles. The functions' role does not exist yet."""
+    """A stage whose database owner `boss` has the right to create roles. The functions' role does not exist yet."""
 
     server: Postgres
 
@@ -38,7 +38,8 @@ class Stage:
     def migrate(self, password: str, connections: int = 7, owner: str = "b", event: object = None) -> list[str]:
         """Migrate with these passwords of the functions' role and of the database owner, and return the notes."""
         urls = {"DATABASE_URL": self.url("boss", owner), "APP_DATABASE_URL": self.url(APP, password)}
-        given = {name: url.replace(":@", "@") for name, url in urls.items()}  # an empty password is left out
+        # A URL without a password must not have a colon before the @.
+        given = {name: url.replace(":@", "@") for name, url in urls.items()}
         env = {**ENV, **given, "DATABASE_TLS": "disable", "DATABASE_CONNECTIONS": str(connections)}
         done = migrate_stage(env, event)
         assert done["revision"] == newest_revision()
@@ -91,7 +92,7 @@ def foreign(stage: Stage) -> Stage:
     return stage
 
 
-def test_another_password_and_another_limit_replace_the_earlier_ones(stage: Stage) -> None:
+def test_another_password_and_another_limit_replace_the_previous_ones(stage: Stage) -> None:
     assert stage.migrate("first", 7) == []
     assert stage.role() == (7, TIMEOUTS)
     assert stage.migrate("sec'on d%", 9) == []
@@ -130,7 +131,7 @@ def test_a_password_that_the_owner_may_not_set_is_an_error_that_says_what_to_do(
     assert "s3cret" not in (foreign.server.home / "postgres.log").read_text()
 
 
-def test_a_login_that_cannot_be_tried_is_an_error_that_passes(foreign: Stage) -> None:
+def test_a_login_that_cannot_be_tried_is_a_temporary_error(foreign: Stage) -> None:
     foreign.run(f"ALTER ROLE {APP} CONNECTION LIMIT 0")
     with pytest.raises(DatabaseUnavailable):
         foreign.migrate("first")
@@ -141,7 +142,7 @@ def test_needless_rights_are_revoked_or_named(stage: Stage) -> None:
     stage.run(f"ALTER ROLE {APP} CREATEROLE")
     assert stage.migrate("second", 8) == []
     stage.run(f"ALTER ROLE {APP} CREATEDB")
-    may_revoke = int(stage.run("SHOW server_version_num")[0][0]) < 160_000  # from 16 on, CREATEDB is needed for this
+    may_revoke = int(stage.run("SHOW server_version_num")[0][0]) < 160_000  # since 16, this needs CREATEDB
     notes = stage.migrate("third", 9)
     assert [note.partition(":")[0] for note in notes] == (
         [] if may_revoke else [f"the role {APP} has the needless rights CREATEDB"]

@@ -1,4 +1,5 @@
-"""Replaces the services to which the relay sends. They keep what they get, and can be told to refuse it."""
+"""Stands for the services to which the relay sends messages. These services keep everything that they get, and refuse
+requests if a test says so."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +15,15 @@ from chalicelib.outbox.relay import Channels, Relay, Relayed
 
 
 class Crash(Exception):
-    """Stands for the death of the process."""
+    """Stands for a crash of the process."""
 
 
 @dataclass
 class Services:
-    """The clients of EventBridge, SNS and Lambda. `events`, `notices` and `invocations` have what arrived.
+    """The clients of EventBridge, SNS and Lambda. `events`, `notices` and `invocations` hold everything that has
+    arrived.
 
-    From the entry number `refused` on, PutEvents refuses every entry. `error` is raised by every request to SNS.
+    After `refused` events, PutEvents refuses every further event. If `error` is set, every request to SNS raises it.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -58,14 +60,14 @@ class Services:
 
 @dataclass
 class Stage:
-    """A database and the services of a relay. `crash_after` is the number of orders after which the process dies."""
+    """A database and the services of a relay. `crash_after` is the number of orders after which the process crashes."""
 
     database: Database
     services: Services = field(default_factory=Services)
     crash_after: int | None = None
 
     def take(self, order: Order) -> Taken:
-        """Do what the function `outbox` does. The messages pass as JSON, as in a real invocation."""
+        """Do what the function `outbox` does. The response is converted to JSON and back, as in a real invocation."""
         if self.crash_after is not None:
             self.crash_after -= 1
             if self.crash_after < 0:

@@ -1,5 +1,5 @@
-"""Tests a stage on which only the relay can measure the dead-letter queue. /health and the dashboard show the depth
-that was measured last, and its age if it is old."""
+"""Tests a stage on which only the relay can measure the dead-letter queue, because the other functions cannot reach it.
+/health and the dashboard show the depth that was measured last, and its age if it is old."""
 
 import pytest
 
@@ -46,22 +46,22 @@ def test_the_dashboard_says_when_an_old_depth_was_measured(by_relay: Api) -> Non
     assert "measured 10 minutes ago" in by_relay.get("/dashboard/health").body
 
 
-def test_an_old_depth_is_no_metric(by_relay: Api) -> None:
+def test_an_old_depth_is_not_written_as_a_metric(by_relay: Api) -> None:
     parts = services()
     measure(3)
-    assert gauges.read(parts.database, parts.storage, parts.measured_letters).dead_letters == 3
+    assert gauges.read(parts.database, parts.storage, parts.measured_queue).dead_letters == 3
     measure(3, minutes_ago=10)
-    assert gauges.read(parts.database, parts.storage, parts.measured_letters).dead_letters is None
+    assert gauges.read(parts.database, parts.storage, parts.measured_queue).dead_letters is None
 
 
 def test_the_gauges_count_what_the_relay_has_not_sent(api: Api) -> None:
     parts = services()
-    before = gauges.read(parts.database, parts.storage, parts.measured_letters)
+    before = gauges.read(parts.database, parts.storage, parts.measured_queue)
     assert (before.unsent, before.unsent_age) == (0, 0.0)
     api.post("/department/upload", {"department": "Sales"})
     with parts.database.session() as session:
         session.run("UPDATE outbox SET created_at = created_at - interval '2 minutes'")
-    after = gauges.read(parts.database, parts.storage, parts.measured_letters)
+    after = gauges.read(parts.database, parts.storage, parts.measured_queue)
     assert after.unsent == 1
     assert after.unsent_age is not None
     assert 120 <= after.unsent_age < 180

@@ -1,5 +1,5 @@
-"""Tests that the end of a load writes exactly one message to the outbox, in the transaction of the load, whatever ends
-the load."""
+"""Tests that the end of a load writes exactly one message to the outbox, in the transaction of the load. This holds for
+every way in which a load can end."""
 
 import json
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from infra.local.provision import connect
 from tests.integration.ingest.test_continuing import Relay
 from tests.integration.landing import GRACE, Landing
 
-Ends = list[tuple[str, str | None, int, int]]  # status, dataset, received, rejected
+Ends = list[tuple[str, str | None, int, int]]  # the status, the dataset, and the counts received and rejected
 
 
 def ends(landing: Landing) -> list[Any]:
-    """Return the messages of the outbox, and check that each of them makes an event that its schema allows."""
+    """Return the messages of the outbox. Check that the event of each message is valid against the schema of events."""
     found = [body for [body] in landing.rows("SELECT body FROM outbox ORDER BY id")]
     for body in found:
         detail = load_events.detail(body, "local", "https://api.example.com/api")
@@ -138,11 +138,11 @@ def test_every_end_of_a_load_writes_one_message(
     assert summary(landing) == expected
 
 
-def test_a_load_that_is_opened_again_and_ends_again_has_a_second_message(landing: Landing) -> None:
+def test_a_load_that_is_reopened_and_ends_again_has_a_second_message(landing: Landing) -> None:
     event = landing.put("departments.csv", "1,Sales\n")
     load = landing.give_up(event)
     with pytest.raises(LoadGivenUp):
-        landing.deliver(event)  # a load that has ended writes nothing
+        landing.deliver(event)  # a load that has already ended writes no second message
     [created] = created_objects(event)
     with landing.database.session() as session:
         claims.reopen(session, created)
@@ -187,6 +187,6 @@ def test_an_upgrade_sends_no_events_for_old_loads(postgres: Postgres) -> None:
     with connect(url) as server:
         assert server.run("SELECT count(*) FROM outbox") == [[0]]
         assert server.run("SELECT api_url FROM deployment") == [["https://api.example.com/api"]]
-    upgrade(url, tls="disable")  # a migration that does not know the URL keeps the known one
+    upgrade(url, tls="disable")  # without a URL, a migration keeps the stored URL
     with connect(url) as server:
         assert server.run("SELECT api_url FROM deployment") == [["https://api.example.com/api"]]

@@ -49,14 +49,14 @@ def test_all_messages_are_sent_in_order_and_in_batches_of_ten(stage: Stage) -> N
     assert {(e["Source"], e["DetailType"]) for e in stage.services.events} == {("hireflow", "hireflow.load")}
 
 
-def test_a_relay_that_dies_before_it_deletes_messages_sends_them_again(stage: Stage) -> None:
+def test_messages_are_sent_again_if_the_relay_crashes_before_it_deletes_them(stage: Stage) -> None:
     end_loads(stage, 13)
-    stage.crash_after = 1  # the relay gets the messages, sends them, and dies before its next order
+    stage.crash_after = 1  # the relay gets the messages, sends them, and crashes before its next order
     with pytest.raises(Crash):
         stage.relay()
     assert sent(stage) == list(range(1, 14))
     stage.crash_after = None
-    assert stage.relay().busy  # the lease of the dead relay lasts until it cannot live any more
+    assert stage.relay().busy  # the lease of the crashed relay lasts until its invocation must have ended
     end_lease(stage)
     assert stage.relay().events == 13
     assert sent(stage) == [*range(1, 14), *range(1, 14)]
@@ -76,7 +76,7 @@ def test_the_relay_stops_at_the_first_refused_event_and_sends_the_rest_next_time
     assert sent(stage) == list(range(1, 15))
     assert [body["load_id"] for body in stage.messages()] == list(range(15, 26))
     stage.services.refused = None
-    stage.relay()  # the failed relay has given its lease back
+    stage.relay()  # the failed relay has released its lease, so another one can send
     assert sent(stage) == list(range(1, 26))
 
 
@@ -90,7 +90,7 @@ def test_only_one_relay_sends_at_a_time(stage: Stage) -> None:
     end_lease(stage)
     assert len(stage.take(Order("third")).messages) == 1
     assert stage.take(Order("second", [1])).busy
-    assert stage.messages() == []  # it has sent the message, so the message is deleted
+    assert stage.messages() == []  # the holder has sent the message, so the message is deleted
 
 
 def test_the_relay_leaves_messages_for_the_next_one_when_its_time_is_over(stage: Stage) -> None:
@@ -136,7 +136,7 @@ def test_invocations_are_not_held_up_by_events(stage: Stage) -> None:
     assert (len(stage.messages()), stage.messages("invoke")) == (1, [])
 
 
-def test_an_episode_of_late_backups_has_one_notice_and_its_end_another(stage: Stage) -> None:
+def test_an_episode_of_late_backups_has_one_notice_at_its_beginning_and_one_at_its_end(stage: Stage) -> None:
     def watch(lag: float | None, minutes_later: int = 0) -> int:
         with stage.database.session() as session:
             session.run(f"UPDATE late_backups SET since = since - interval '{minutes_later} minutes'")
@@ -144,10 +144,10 @@ def test_an_episode_of_late_backups_has_one_notice_and_its_end_another(stage: St
         return stage.relay().notices
 
     late = late_backups.LIMIT.total_seconds() + 1
-    assert [watch(0), watch(late), watch(late)] == [0, 0, 0]  # one sweep after a power cut is no episode
+    assert [watch(0), watch(late), watch(late)] == [0, 0, 0]  # one sweep is not enough for a notice
     assert [watch(late, 5), watch(late, 60), watch(None, 60)] == [1, 0, 0]
     assert [watch(0), watch(0)] == [1, 0]
-    assert [watch(late), watch(0, 60)] == [0, 0]  # nobody knew of this episode, so its end needs no notice
+    assert [watch(late), watch(0, 60)] == [0, 0]  # its end has no notice, because its beginning had none
     assert [watch(None), watch(None, 14), watch(None, 1)] == [0, 0, 1]
     kinds = [notice["MessageAttributes"]["kind"]["StringValue"] for notice in stage.services.notices]
     assert kinds == ["backups_late", "backups_in_time", "backups_late"]

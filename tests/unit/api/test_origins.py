@@ -59,7 +59,7 @@ def test_a_link_may_be_followed_but_a_frame_or_a_form_is_refused() -> None:
 
 
 @pytest.mark.parametrize("site", [{}, {"sec_fetch_site": "cross-site"}])
-def test_pages_of_the_domain_of_the_stage_are_ours_although_the_host_differs(site: dict[str, str]) -> None:
+def test_pages_of_a_further_origin_are_ours_although_the_host_differs(site: dict[str, str]) -> None:
     ours = ("https://jobs.example", "https://hr.example:8443")
     behind = {"host": "abc.execute-api.eu-central-1.amazonaws.com", **{k.replace("_", "-"): v for k, v in site.items()}}
     for origin in ours:

@@ -34,7 +34,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def origins() -> tuple[str, list[str]]:
-    """Return the origin of a form, and the sources to which the page may send requests."""
+    """Return the origin of an upload form, and the sources to which the page of the dashboard may send requests."""
     services.cache_clear()
     with Client(app) as client:
         headers = client.http.get("/").headers

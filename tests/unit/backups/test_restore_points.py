@@ -134,7 +134,7 @@ def test_the_summary_has_the_json_that_the_api_shows() -> None:
     }
 
 
-def test_a_manifest_names_the_last_restore_point_of_the_database_before() -> None:
+def test_a_manifest_names_the_last_restore_point_of_the_previous_database() -> None:
     with_previous = replace(point(jobs=7), previous_database=ago(hours=1))
     read = Manifest.parse(NAME, with_previous.to_json())
     assert read == with_previous

@@ -71,7 +71,7 @@ def test_functions_run_in_the_vpc_and_log_in_with_tokens(account: Account) -> No
     assert asked == ["('proxy.example', 5432, 'hireflow_app')"]
 
 
-def test_a_plan_can_be_made_with_the_stacks_of_the_release_before_notices(account: Account) -> None:
+def test_a_stage_of_a_release_without_notices_can_be_planned(account: Account) -> None:
     before = {name: value for name, value in OUTPUTS.items() if name != "NoticesTopicArn"}
     assert targeted(account, before).functions["NOTICE_TOPIC"] == ""
 
@@ -122,10 +122,11 @@ def test_without_a_proxy_functions_log_in_to_the_database_itself(
     assert target.ca is not None
     assert target.ca.read_text() == authorities.of_region("eu-central-1")
     owner = Settings.from_env({**target.functions, **target.migration, "DATABASE_CA": ""})
-    assert not owner.database_iam  # the deployer passes the owner's password
+    assert not owner.database_iam  # the deployer passes the password of the owner
     assert owner.database_url == f"postgresql+pg8000://hireflow@{host}.example:5432/hireflow"
     assert owner.app_database_url == target.functions["DATABASE_URL"]
-    assert settings.database_secret == owner.database_secret == owner.app_database_secret == ""  # there is no endpoint
+    # The network has no endpoint of Secrets Manager.
+    assert settings.database_secret == owner.database_secret == owner.app_database_secret == ""
     assert target.owner_secret == DIRECT["OwnerSecretArn"]
     assert target.functions.get("AWS_CALLS") == ("relay" if profile == "tiny" else None)
 
@@ -178,7 +179,7 @@ def test_the_owners_password_is_passed_to_the_migration_and_nowhere_else(account
 
 
 class WithClients(Target):
-    """A target whose clients the test gives."""
+    """A target with the clients that the test passes in."""
 
     clients: Mapping[str, Any]
 
@@ -225,7 +226,7 @@ def test_without_a_region_nothing_is_deployed(account: Account, monkeypatch: pyt
 
 
 def test_the_env_file_hides_no_credentials_of_the_user(account: Account) -> None:
-    """A shell reads the env file. The values that the user has exported before stay as they are."""
+    """A shell reads the env file. Values that the user has exported before must stay as they are."""
     target = targeted(account)
     deployed = target.project / ".chalice" / "deployed" / "prod.json"
     deployed.parent.mkdir(parents=True)

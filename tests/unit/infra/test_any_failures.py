@@ -17,13 +17,15 @@ CHANGES: tuple[Parameters, ...] = (
     {"storage": {"LandingDays": "60", "ErroredDays": "60"}, "database": {"LogDays": "30", "MinCapacity": "1"}},
     {"operations": {"BackupLag": "1800", "AlarmEmail": ""}},
 )
-CONFIRMED = "run make destroy"  # what a person has to confirm
+CONFIRMED = "run make destroy"  # the advice of an error that needs the consent of a person
 TAKEN = "delete or rename this resource and run the same command again"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command, what fails while it runs, after how many requests it is killed, and what a person deleted before."""
+    """A command with its circumstances. Before the command, a person deletes the stack of the part `deleted`. The
+    command is killed after `die_after` requests, unless `die_after` is None. `failures` happen while the command
+    runs."""
 
     command: str
     change: Parameters
@@ -49,8 +51,8 @@ STEPS = st.builds(
 )
 
 
-def take(stage: Stage, step: Step) -> None:
-    """Carry out a step. Every failure must say what to do."""
+def carry_out(stage: Stage, step: Step) -> None:
+    """Carry out a step. The message of every failure must say what to do."""
     if step.deleted:
         stage.delete_by_hand(step.deleted)
     stage.aws.failures += step.failures
@@ -64,8 +66,9 @@ def take(stage: Stage, step: Step) -> None:
     stage.aws.new_process()
 
 
-def deploy_as_told(stage: Stage, steps: list[Step]) -> None:
-    """Deploy until this succeeds, and do what each message says. Only manual cases need more than one attempt."""
+def deploy_and_follow_advice(stage: Stage, steps: list[Step]) -> None:
+    """Deploy until a deployment succeeds. After each failed attempt, do what its message says. Only cases that need a
+    person need more than one attempt."""
     for _ in range(4):
         try:
             return stage.deploy()
@@ -75,13 +78,13 @@ def deploy_as_told(stage: Stage, steps: list[Step]) -> None:
                 assert any(step.deleted for step in steps), "no stack was deleted by hand, but a person must confirm"
                 stage.destroy()
             elif said == TAKEN:
-                delete_the_ownerless(stage)
+                delete_things_without_a_stack(stage)
             else:
                 raise
     raise AssertionError("the deployment never succeeds")
 
 
-def delete_the_ownerless(stage: Stage) -> None:
+def delete_things_without_a_stack(stage: Stage) -> None:
     for key, thing in list(stage.aws.things.items()):
         if thing.owner is None and thing.kind not in (BUCKET, LOG_GROUP):
             del stage.aws.things[key]
@@ -94,12 +97,12 @@ def test_a_deployment_after_any_failures_ends_with_all_stacks_complete(profile: 
     stage = Stage(profile)
     buckets: set[str] = set()
     for step in steps:
-        take(stage, step)
+        carry_out(stage, step)
         names = {thing.physical for thing in stage.aws.of_kind(BUCKET)}
         assert buckets <= names
         buckets = names
     stage.aws.failures.clear()
-    deploy_as_told(stage, steps)
+    deploy_and_follow_advice(stage, steps)
     assert stage.is_complete, stage.statuses
 
 
@@ -110,10 +113,10 @@ def test_a_destruction_after_any_failures_ends_without_stacks_and_keeps_the_data
 ) -> None:
     stage = Stage(profile)
     for step in steps:
-        take(stage, step)
+        carry_out(stage, step)
     buckets = {thing.physical for thing in stage.aws.of_kind(BUCKET)}
     stage.aws.failures.clear()
     stage.destroy()
     assert stage.statuses == [None] * len(profile.parts)
     assert buckets <= {thing.physical for thing in stage.aws.of_kind(BUCKET)}
-    assert len(stage.aws.snapshots) == stage.aws.databases_made  # RDS made one before it deleted a database
+    assert len(stage.aws.snapshots) == stage.aws.databases_made  # RDS makes a snapshot before it deletes a database

@@ -1,4 +1,4 @@
-"""Tests the certificate authorities of Amazon RDS that this release has."""
+"""Tests the certificate authorities of Amazon RDS that this release contains."""
 
 import re
 import ssl
@@ -35,7 +35,7 @@ def test_regions_are_those_of_aws() -> None:
     assert len(REGIONS) > 25
 
 
-def test_the_authorities_of_an_unknown_region_have_to_be_given() -> None:
+def test_for_an_unknown_region_the_error_asks_for_the_authorities() -> None:
     with pytest.raises(CloudError, match=r"does not know .* in xx-north-1: .* set DATABASE_CA"):
         authorities.of_region("xx-north-1")
 

@@ -197,7 +197,7 @@ def test_a_setting_that_the_functions_lack_counts_as_its_default() -> None:
     assert outdated(choose(LOCAL, {}, {}), {"LOG_LEVEL": "NOTSET"}) == ["LOG_LEVEL"]
 
 
-WITHOUT_A_DEFAULT = {"API_ORIGINS": "https://jobs.example"}  # an example for every such setting
+WITHOUT_A_DEFAULT = {"API_ORIGINS": "https://jobs.example"}  # an example value of each setting without a default
 
 
 @pytest.mark.parametrize("each", [each for _, each in declared() if each.stages], ids=lambda each: each.name)

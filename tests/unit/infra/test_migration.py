@@ -6,7 +6,7 @@ import pytest
 
 from cli.errors import CommandError
 from cli.functions import FunctionFailed
-from infra.deploy.migration import patiently
+from infra.deploy.migration import when_ready
 
 TIMED_OUT = FunctionFailed("migrate", "Sandbox.Timedout", "RequestId: 1-2 Error: Task timed out after 300.00 seconds")
 REFUSED = FunctionFailed("migrate", "ProgrammingError", "password authentication failed for user")
@@ -14,7 +14,8 @@ BROKEN = FunctionFailed("migrate", "ConfigurationError", "DATABASE_URL is not se
 
 
 class Stage:
-    """A stage whose migrations fail with these errors, and then succeed. A migration that times out takes 300 s."""
+    """A stage whose migrations fail with these errors, one after the other, and then succeed. A migration that times
+    out takes 300 s."""
 
     def __init__(self, *failures: CommandError) -> None:
         self.failures: Iterator[CommandError] = iter(failures)
@@ -33,7 +34,7 @@ class Stage:
         self.seconds += seconds
 
     def migrated(self) -> list[str]:
-        return patiently(self.migrate, self.sleep, lambda: self.seconds)
+        return when_ready(self.migrate, self.sleep, lambda: self.seconds)
 
 
 @pytest.mark.parametrize("failures", [(), (TIMED_OUT,), (REFUSED, REFUSED), (REFUSED, TIMED_OUT, REFUSED)])
@@ -48,7 +49,7 @@ def test_a_migration_that_times_out_twice_has_failed() -> None:
     assert stage.calls == 2
 
 
-def test_an_error_that_does_not_pass_is_raised_at_once() -> None:
+def test_a_permanent_error_is_raised_at_once() -> None:
     stage = Stage(BROKEN)
     with pytest.raises(FunctionFailed, match="DATABASE_URL"):
         stage.migrated()

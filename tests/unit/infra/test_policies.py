@@ -10,7 +10,7 @@ import pytest
 from app import app
 from infra.aws.stacks import TEMPLATES
 from infra.deploy.buckets import tls_only
-from infra.deploy.policies import Place, policies
+from infra.deploy.policies import PolicyContext, policies
 from infra.deploy.target import Target, Vpc, bucket_names, queue_names
 from infra.errors import CloudError
 from infra.local.commands import STAGES
@@ -63,7 +63,7 @@ def test_a_policy_allows_nothing_outside_its_stage(stage: str) -> None:
         for resource in resources(policy):
             name = resource.split(":", 5)[5].removeprefix("log-group:/aws/lambda/").removeprefix("function:")
             name = name.removeprefix("secret:")
-            if name == "event-bus/default":  # all stages of an account share this bus; each event names its stage
+            if name == "event-bus/default":  # all stages of an account share this bus; events name their stage
                 continue
             assert resource.partition("/")[0] in buckets or name.split(":")[0].startswith(f"hireflow-{stage}")
             assert "*" not in name.split(":")[0].split("/")[0]
@@ -72,7 +72,7 @@ def test_a_policy_allows_nothing_outside_its_stage(stage: str) -> None:
 def test_in_a_vpc_a_function_may_log_in_only_as_its_own_role() -> None:
     vpc = Vpc(("subnet-1",), ("sg-1",), "prx-1", "owner", "app")
     names = {**bucket_names("prod"), **queue_names("prod")}
-    inside = policies(FOLDER, "prod", FUNCTIONS, names, Place(vpc))
+    inside = policies(FOLDER, "prod", FUNCTIONS, names, PolicyContext(vpc))
     outside = policies(FOLDER, "prod", FUNCTIONS, names)
     for function in FUNCTIONS:
         more = [s for s in inside[function]["Statement"] if s not in outside[function]["Statement"]]
@@ -88,7 +88,7 @@ def test_a_function_outside_of_the_vpc_has_no_rights_of_the_vpc() -> None:
     vpc = Vpc(("subnet-1",), ("sg-1",), "prx-1", "owner", "app")
     names = {**bucket_names("prod"), **queue_names("prod")}
     mixed, none = (
-        policies(FOLDER, "prod", FUNCTIONS, names, Place(vpc, {"relay"})),
+        policies(FOLDER, "prod", FUNCTIONS, names, PolicyContext(vpc, {"relay"})),
         policies(FOLDER, "prod", FUNCTIONS, names),
     )
     assert [function for function in FUNCTIONS if mixed[function] == none[function]] == ["relay"]
@@ -98,7 +98,7 @@ def test_without_a_proxy_the_migration_may_not_log_in_with_a_token() -> None:
     """The owner of the schema logs in with the password that the deployer passes to the migration."""
     vpc = Vpc(("subnet-1",), ("sg-1",), "cluster-1", "", "app")
     for function, policy in policies(
-        FOLDER, "prod", FUNCTIONS, {**bucket_names("prod"), **queue_names("prod")}, Place(vpc)
+        FOLDER, "prod", FUNCTIONS, {**bucket_names("prod"), **queue_names("prod")}, PolicyContext(vpc)
     ).items():
         login = [s["Resource"] for s in policy["Statement"] if s["Action"] == ["rds-db:connect"]]
         assert login == ([] if function == "migrate" else [["arn:aws:rds-db:*:*:dbuser:cluster-1/app"]])
@@ -107,7 +107,7 @@ def test_without_a_proxy_the_migration_may_not_log_in_with_a_token() -> None:
 def test_policies_name_the_partition_of_the_stage() -> None:
     names = {**bucket_names("prod"), **queue_names("prod")}
     vpc = Vpc(("subnet-1",), ("sg-1",), "prx-1", "owner", "app")
-    for policy in policies(FOLDER, "prod", FUNCTIONS, names, Place(vpc, partition="aws-us-gov")).values():
+    for policy in policies(FOLDER, "prod", FUNCTIONS, names, PolicyContext(vpc, partition="aws-us-gov")).values():
         arns = [resource for resource in resources(policy) if resource != "*"]
         assert {arn.split(":")[1] for arn in arns} == {"aws-us-gov"}
     target = Target("prod", ROOT, ROOT, {}, {"AWS_DEFAULT_REGION": "us-gov-west-1"})

@@ -44,10 +44,10 @@ def test_only_a_change_of_the_kind_of_database_replaces_it() -> None:
     }
     same = {("standard", "small"), ("small", "standard"), *((name, name) for name in PROFILES)}
     assert names == {(old, new) for old in PROFILES for new in PROFILES} - same
-    assert not any(replaces_database(None, new) for new in PROFILES.values())  # nothing is deployed yet
+    assert not any(replaces_database(None, new) for new in PROFILES.values())  # None: nothing is deployed yet
 
 
-def test_the_plan_says_in_capitals_that_the_proxy_comes_or_goes() -> None:
+def test_the_plan_says_in_capitals_that_the_proxy_is_added_or_removed() -> None:
     proxy, direct = {"ProxyEndpoint": "p", "ClusterEndpoint": "c"}, {"ClusterEndpoint": "c"}
     assert [line.partition(".")[0] for line in changes(proxy, SMALL)] == ["THE PROXY AND THE STANDBY ARE REMOVED"]
     assert [line.partition(".")[0] for line in changes(direct, STANDARD)] == ["THE PROXY AND THE STANDBY ARE ADDED"]
@@ -56,8 +56,9 @@ def test_the_plan_says_in_capitals_that_the_proxy_comes_or_goes() -> None:
         assert changes(outputs, profile) == []
 
 
-# What facts about list prices say, in USD a month at rest. Here, `small` costs 69 because only two services have an
-# endpoint, and `existing` costs 10 because metrics and the dashboard are counted at their list price.
+# The monthly costs in USD of a stage without load, computed by hand from the list prices. `small` costs 69, because
+# only two services have an endpoint. `existing` costs 10, because metrics and the dashboard count with their list
+# prices.
 @pytest.mark.parametrize(("name", "least", "most"), [
     ("standard", 225, 235), ("small", 65, 75), ("tiny", 20, 28), ("existing", 5, 12),
 ])  # fmt: skip

@@ -129,7 +129,7 @@ def test_functions_run_in_the_network_of_the_stage(target: Target) -> None:
 
 
 def _network_after_an_update(subnets: list[str], groups: list[str]) -> tuple[list[str], list[str]]:
-    """Let Chalice update a function with these values. Return the network that Chalice sends to Lambda."""
+    """Let Chalice update a function that has this configuration. Return the network that Chalice sends to Lambda."""
     make: Any = botocore.session.Session().create_client
     client = make("lambda", "us-east-1", aws_access_key_id="a", aws_secret_access_key="a")
     sent: list[dict[str, list[str]]] = []
@@ -147,12 +147,12 @@ def _network_after_an_update(subnets: list[str], groups: list[str]) -> tuple[lis
 
 
 @pytest.mark.parametrize(("calls", "outside"), [("direct", {"relay"}), ("relay", {"relay", "redrive"})])
-def test_chalice_removes_functions_from_the_network_that_call_services_outside_of_it(
+def test_functions_that_call_services_outside_of_the_network_are_removed_from_it(
     target: Target, calls: str, outside: set[str]
 ) -> None:
     vpc = Vpc(("subnet-1", "subnet-2"), ("sg-1",), "prx-1", "owner", "app")
     inside = replace(target, vpc=vpc, functions={**target.functions, "AWS_CALLS": calls})
-    assert inside.outside == outside
+    assert inside.outside_vpc == outside
     config = project.configuration(inside)
     for name in ("ingest", "relay", "redrive"):
         chosen = Config(chalice_stage="local", function_name=name, config_from_disk=config)

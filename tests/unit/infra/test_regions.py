@@ -50,13 +50,13 @@ def check(last_used: dict[str, Any] | None, *, function: bool = False) -> None:
         check_roles(Stubbed("prod", ROOT, ROOT, {}, {"AWS_DEFAULT_REGION": "eu-central-1"}))
 
 
-def test_the_role_of_a_stage_in_another_region_is_left_alone() -> None:
+def test_a_stage_whose_roles_another_region_uses_is_refused() -> None:
     with pytest.raises(CloudError, match=r"nothing was changed: the role .* last used in us-east-1.* another name"):
         check({"Region": "us-east-1", "LastUsedDate": "2026-11-26T00:00:00Z"})
 
 
 @pytest.mark.parametrize("last_used", [None, {}, {"Region": "eu-central-1", "LastUsedDate": "2026-11-26T00:00:00Z"}])
-def test_a_role_that_no_other_region_uses_is_taken(last_used: dict[str, Any] | None) -> None:
+def test_a_role_that_no_other_region_uses_is_accepted(last_used: dict[str, Any] | None) -> None:
     check(last_used)
 
 

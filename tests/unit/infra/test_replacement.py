@@ -1,5 +1,5 @@
-"""Tests how a deployment finds out that it replaces the database, and what it says about it. tests/e2e/test_profiles.py
-replaces databases."""
+"""Tests how a deployment detects that it replaces the database, and what it says about the replacement.
+tests/e2e/test_profiles.py replaces databases."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def present(variables: dict[str, str] | None, stacks: dict[str, dict[str, str]] 
     else:
         stub.add_response("get_function_configuration", {"Environment": {"Variables": variables}}, name)
     with stub:
-        return replacement.present(Stubbed("prod", ROOT, ROOT, {}, {}), stacks)
+        return replacement.deployed_kind(Stubbed("prod", ROOT, ROOT, {}, {}), stacks)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def present(variables: dict[str, str] | None, stacks: dict[str, dict[str, str]] 
         ({"DATABASE_URL": "postgresql+pg8000://hireflow_app@gone.example:5432/hireflow"}, None),
     ],
 )
-def test_the_functions_tell_which_database_the_stage_uses(
+def test_the_deployed_functions_show_which_database_the_stage_uses(
     variables: dict[str, str] | None, expected: Kind | None
 ) -> None:
     assert present(variables) == expected
@@ -66,7 +66,7 @@ def test_a_plan_says_in_capitals_what_is_lost() -> None:
     first, second, *rest = replacement.warnings("prod", "aurora", TINY)
     assert first == "THE DATABASE IS REPLACED BY AN EMPTY ONE (Aurora -> an RDS instance)"
     assert second.startswith("TOKENS, THE HISTORY OF LOADS")
-    assert rest[-1] == "of the old database, a final snapshot is kept; make deploy needs YES=prod for this change"
+    assert rest[-1] == "a final snapshot of the old database is kept; make deploy needs YES=prod for this change"
     assert list(replacement.warnings("prod", "own", SMALL))[-1].startswith("your own Postgres is left as it is")
 
 
@@ -84,7 +84,7 @@ def test_another_snapshot_is_refused_because_it_would_replace_the_database(used:
     assert remedy in replacement.wrong_snapshot("prod", used)
 
 
-def test_the_restore_of_the_rows_is_named() -> None:
+def test_the_advice_names_the_command_that_restores_the_rows() -> None:
     assert "./hireflow restore all --point 20261127T001122.123456Z" in " ".join(
         replacement.advice("prod", "20261127T001122.123456Z")
     )
@@ -94,13 +94,13 @@ def test_the_restore_of_the_rows_is_named() -> None:
 @pytest.mark.parametrize("new", ["standard", "small", "tiny"])
 def test_the_network_serves_the_old_and_the_new_functions_during_the_change(old: str, new: str) -> None:
     one, other = (PROFILES[name].parameters_of("network") for name in (old, new))
-    found = replacement.widest(one, other)
+    found = replacement.network_for_both(one, other)
     assert found["EndpointZones"] == max(one["EndpointZones"], other["EndpointZones"])
     assert found["SecretsEndpoint"] == ("true" if "standard" in (old, new) else "false")
 
 
-def test_a_network_of_the_release_before_has_all_endpoints() -> None:
-    """Its outputs do not say so."""
-    found = replacement.widest({"VpcId": "vpc-1"}, TINY.parameters_of("network"))
+def test_a_network_of_a_release_without_profiles_has_all_endpoints() -> None:
+    """The outputs of such a network do not name its endpoints."""
+    found = replacement.network_for_both({"VpcId": "vpc-1"}, TINY.parameters_of("network"))
     assert (found["EndpointZones"], found["SecretsEndpoint"]) == ("2", "true")
-    assert replacement.widest({}, TINY.parameters_of("network")) == TINY.parameters_of("network")
+    assert replacement.network_for_both({}, TINY.parameters_of("network")) == TINY.parameters_of("network")

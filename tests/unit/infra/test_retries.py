@@ -1,4 +1,4 @@
-"""Tests what the deployment tells Lambda about retries of `ingest`. botocore's models check the requests."""
+"""Tests how the deployment configures Lambda's retries of `ingest`. botocore's models check the requests."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ QUEUE = "arn:aws:sqs:eu-central-1:123456789012:hireflow-prod-dead-letters"
 
 @dataclass(frozen=True)
 class Stubbed(Target):
-    """A target with clients that answer as the stubs say."""
+    """A target with stubbed clients."""
 
     clients: dict[str, Any] = field(kw_only=True)
 
@@ -57,7 +57,7 @@ def test_ingest_may_invoke_itself_more_often_than_lambda_allows_by_default(tmp_p
     functions.assert_no_pending_responses()
 
 
-def test_only_an_emulator_may_refuse_this(tmp_path: Path) -> None:
+def test_only_an_emulator_may_refuse_the_request_to_allow_this(tmp_path: Path) -> None:
     for aws, refused in (({"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, False), ({}, True)):
         target, sqs, functions = stubs(tmp_path, **aws)
         functions.add_client_error("put_function_recursion_config", "InternalFailure", http_status_code=501)

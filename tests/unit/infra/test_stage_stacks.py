@@ -1,4 +1,4 @@
-"""Tests which stacks a stage keeps, and which it deletes. The stacks are those of a fake."""
+"""Tests which stacks a deployment keeps, and which it deletes. A fake holds the stacks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import pytest
 
 from infra.aws import stacks
 from infra.aws.cloud import Cloud
-from infra.deploy.layers import Outputs
+from infra.deploy.ordered_stacks import Outputs
 from infra.deploy.stage_stacks import StageStacks
 from infra.errors import CloudError
 from infra.settings.chosen import choose
@@ -19,7 +19,7 @@ NETWORK = {"PrivateSubnetIds": "subnet-1", "VpcId": "vpc-1", "FunctionsSecurityG
 
 @dataclass
 class Fake:
-    """Stacks that exist as long as nobody deletes them. `done` lists what was applied and deleted."""
+    """Holds stacks until they are deleted. `done` lists the stacks that were applied and deleted."""
 
     existing: dict[str, Outputs]
     done: list[str] = field(default_factory=list)
@@ -51,10 +51,9 @@ class Fake:
 
 
 class Clients:
-    """Answers the request that these tests send."""
+    """Stands for the clients of AWS. The tests send only this one request."""
 
     def describe_subnets(self, **_: Any) -> dict[str, Any]:
-        # One subnet stands for both.
         return {"Subnets": [{"SubnetId": f"subnet-{n}", "AvailabilityZone": f"eu-{n}"} for n in (1, 2)]}
 
 
@@ -68,10 +67,10 @@ ALL = ("storage", "network", "database", "instance", "operations")
 
 
 def test_a_database_that_the_stage_has_left_stays_without_confirmation(tmp_path: Path) -> None:
-    """The release before left the stack of the database when a stage changed to a Postgres of its own."""
+    """The previous release did not delete the stack of the database when a stage changed to your own Postgres."""
     made, fake, said = stage(tmp_path, *ALL)
     chosen = choose("prod", {"PROFILE": "tiny"}, {})
-    made.leave(chosen, {}, confirmed=False)
+    made.delete_unused(chosen, {}, confirmed=False)
     assert fake.done == []
     assert said == [
         "stack database is not used by this profile: make deploy with YES=prod deletes it at the end, and keeps a final"
@@ -80,18 +79,18 @@ def test_a_database_that_the_stage_has_left_stays_without_confirmation(tmp_path:
     assert list(made.warnings(chosen, None)) == said
 
 
-def test_with_confirmation_the_stacks_go_and_the_network_keeps_only_what_the_profile_needs(tmp_path: Path) -> None:
+def test_with_confirmation_unused_stacks_are_deleted_and_the_network_gets_smaller(tmp_path: Path) -> None:
     made, fake, _ = stage(tmp_path, *ALL)
-    made.leave(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
+    made.delete_unused(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
     assert fake.done == ["delete database", "apply network 0"]
-    made.leave(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
-    assert fake.done == ["delete database", "apply network 0"]  # nothing is left
+    made.delete_unused(choose("prod", {"PROFILE": "tiny"}, {}), {}, confirmed=True)
+    assert fake.done == ["delete database", "apply network 0"]  # the second call deletes nothing
 
 
-def test_your_own_postgres_leaves_the_database_before_the_network(tmp_path: Path) -> None:
+def test_the_stack_of_the_database_is_deleted_before_its_network(tmp_path: Path) -> None:
     made, fake, _ = stage(tmp_path, "storage", "network", "database", "operations")
     own = choose("prod", {"DATABASE_URL": "postgresql+pg8000://boss:s3cret@db.example/hireflow"}, {})
-    made.leave(own, {}, confirmed=True)
+    made.delete_unused(own, {}, confirmed=True)
     assert fake.done == ["delete database", "delete network"]
 
 
@@ -117,7 +116,7 @@ def test_parts_wait_for_the_outputs_of_stacks_that_do_not_exist(tmp_path: Path) 
 
 
 def test_the_snapshot_of_a_database_is_passed_again_at_every_deployment(tmp_path: Path) -> None:
-    """Without it, CloudFormation would replace the database by an empty one."""
+    """Without the parameter SnapshotIdentifier, CloudFormation would replace the database by an empty one."""
     made, *_ = stage(tmp_path, *ALL)
     kept = {"PROFILE": "small", "DATABASE_SNAPSHOT": "before"}
     given = made.given("database", {**NETWORK}, choose("prod", {}, kept))

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from infra.deploy import project, tracing
 from infra.deploy.plan import wanted_settings
-from infra.deploy.policies import Place, policies
+from infra.deploy.policies import PolicyContext, policies
 from infra.deploy.target import Target, bucket_names, queue_names
 from infra.sessions import session
 from infra.settings.chosen import choose
@@ -46,16 +46,18 @@ def target(tmp_path: Path) -> Stubbed:
 def test_the_configuration_the_policies_and_the_plan_follow_the_setting(target: Stubbed, on: bool) -> None:
     traced = replace(target, tracing=on)
     config = project.configuration(traced)
-    assert config["stages"]["prod"].get("xray", False) is on  # Chalice passes it on to functions and to API Gateway
+    # Chalice passes this value on to functions and to API Gateway.
+    assert config["stages"]["prod"].get("xray", False) is on
     assert {each["tracing"] for each in wanted_settings(config, "prod").values()} == {"Active" if on else "PassThrough"}
-    made = policies(ROOT / ".chalice", "prod", config["lambda_functions"], NAMES, Place(tracing=on))
+    made = policies(ROOT / ".chalice", "prod", config["lambda_functions"], NAMES, PolicyContext(tracing=on))
     for policy in made.values():
         allowed = [action for each in policy["Statement"] for action in each["Action"] if action.startswith("xray:")]
         assert allowed == (ACTIONS if on else [])
-    assert (project.release(traced) == project.release(target)) is not on  # so that a change is deployed
+    # A change of the setting changes the release, so the change is deployed.
+    assert (project.release(traced) == project.release(target)) is not on
 
 
-def test_tracing_is_off_unless_the_stage_asks_for_it() -> None:
+def test_tracing_is_off_unless_the_setting_switches_it_on() -> None:
     assert choose("prod", {}, {}).read("TRACING") is False
     assert choose("prod", {"TRACING": "on"}, {}).read("TRACING") is True
 
@@ -63,7 +65,7 @@ def test_tracing_is_off_unless_the_stage_asks_for_it() -> None:
 @pytest.mark.parametrize(
     ("on", "found", "changed"), [(False, "Active", True), (True, None, True), (False, None, False)]
 )
-def test_functions_get_the_mode_that_they_do_not_have_yet(
+def test_only_functions_with_another_mode_are_changed(
     target: Stubbed, on: bool, found: str | None, changed: bool
 ) -> None:
     stub = Stubber(target.stubbed)

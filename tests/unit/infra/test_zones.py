@@ -18,7 +18,8 @@ NETWORK = {"PrivateSubnetIds": "subnet-2,subnet-1"}
 
 
 def ec2(region: str = "us-east-1") -> tuple[Any, Stubber]:
-    """Return a client that checks requests and responses against AWS's model, and answers as the test tells it."""
+    """Return a client that checks requests and responses against AWS's model, and a stub with which the test sets the
+    responses."""
     session = botocore.session.get_session()
     client = session.create_client("ec2", region, aws_access_key_id="x", aws_secret_access_key="x")
     return client, Stubber(client)
@@ -74,7 +75,7 @@ def test_the_subnets_of_a_stage_keep_their_zones(proxy: bool) -> None:
         assert zones.chosen(client, NETWORK, proxy=proxy) == {"ZoneA": "us-east-1y", "ZoneB": "us-east-1x"}
 
 
-def test_a_stage_whose_subnets_are_where_no_proxy_is_cannot_get_one() -> None:
+def test_a_stage_with_a_subnet_in_a_zone_without_the_proxy_cannot_get_a_proxy() -> None:
     client, stub = ec2()
     for _ in range(2):
         stub.add_response("describe_subnets", subnets("use1-az3", "use1-az5"))

@@ -1,4 +1,5 @@
-"""Tests that events are divided into requests that EventBridge accepts, and how its answers are understood."""
+"""Tests that events are divided into requests that EventBridge accepts, and which responses of EventBridge and SNS
+allow a retry."""
 
 from typing import Any
 
@@ -34,7 +35,7 @@ def test_batches_keep_the_order_and_the_limits_of_a_request(sizes: list[int]) ->
         (["", "", ""], 3),
         (["", "ThrottlingException", ""], 1),
         (["InternalFailure", "", ""], 0),
-        (["", "MalformedDetail", ""], 3),  # no later attempt can succeed, so the event must not hold up the others
+        (["", "MalformedDetail", ""], 3),  # this event can never be accepted, so it must not hold up the others
         (["AccessDeniedException"] * 3, 0),
     ],
 )
@@ -48,7 +49,7 @@ def test_the_events_before_the_first_refused_one_are_accepted(codes: list[str], 
         assert EventBus(lambda: events).put([Event("hireflow", "hireflow.load", "{}")] * 3) == accepted
 
 
-def test_a_failed_request_to_eventbridge_can_be_repeated() -> None:
+def test_a_failed_request_to_eventbridge_can_be_sent_again() -> None:
     events = client("events")
     with Stubber(events) as stubbed:
         stubbed.add_client_error("put_events", "InternalException", http_status_code=500)
@@ -59,7 +60,7 @@ def test_a_failed_request_to_eventbridge_can_be_repeated() -> None:
 @pytest.mark.parametrize(
     ("code", "raised"), [("InternalError", Unavailable), ("NotFound", Unavailable), ("InvalidParameter", Unprocessable)]
 )
-def test_only_a_notice_that_is_wrong_itself_cannot_be_repeated(code: str, raised: type[Exception]) -> None:
+def test_only_an_invalid_notice_cannot_be_sent_again(code: str, raised: type[Exception]) -> None:
     sns = client("sns")
     with Stubber(sns) as stubbed:
         stubbed.add_client_error("publish", code)

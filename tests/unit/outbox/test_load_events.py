@@ -1,4 +1,5 @@
-"""Tests that the documentation describes exactly the members of an event, and that its example keeps the schema."""
+"""Tests that the documentation describes exactly the members of an event, and that the example in the documentation is
+valid."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Tests which loads get a notice, and what its text says, whatever the names of files contain."""
+"""Tests which loads get a notice, and what the text of a notice says. The names of files may contain any character."""
 
 import unicodedata
 from typing import Any
@@ -40,7 +40,7 @@ def of(percent: float = 10, **changed: Any) -> Notice | None:
         ({"rejected": 10}, None),
         ({"rejected": 11}, ROWS_REJECTED),
         ({"rejected": 11, "waiting": 1}, None),  # a row that waits for its department may still be loaded
-        ({"rejected": 11, "kind": "api"}, None),  # the sender has the response
+        ({"rejected": 11, "kind": "api"}, None),  # the sender has already got the response
         ({"rejected": 100, "percent": 100}, None),
         ({"rejected": 0, "received": 0}, None),
     ],
@@ -50,7 +50,7 @@ def test_a_load_gets_a_notice_if_it_failed_or_rejected_too_many_rows(changed: di
     assert (notice.kind if notice else None) == kind
 
 
-def test_a_notice_names_the_file_its_folder_the_reasons_and_what_to_do() -> None:
+def test_a_notice_says_which_file_failed_why_and_what_to_do() -> None:
     reasons = [{"reason": "job is missing", "code": "missing", "count": 12}]
     notice = of(rejected=12, reasons=reasons)
     assert notice == Notice(
@@ -80,7 +80,7 @@ def test_the_notice_of_a_failed_load_says_who_has_to_do_what(changed: dict[str, 
 
 
 @given(st.text(), st.text())
-def test_no_name_breaks_a_line_or_the_rules_of_sns(name: str, error: str) -> None:
+def test_no_file_name_breaks_a_line_or_the_rules_of_sns(name: str, error: str) -> None:
     notice = of(status="failed", source=f"s3://landing/{name}", error=error)
     assert notice is not None
     assert 0 < len(notice.subject) < 100

@@ -1,4 +1,4 @@
-"""Deploys and destroys the stacks of a stage, one after the other. Each stack needs outputs of the stacks before it."""
+"""Deploys and deletes the stacks of a stage in their order. A stack may need outputs of the stacks before it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ Outputs = dict[str, str]
 
 
 class Stacks(Protocol):
-    """Lists the functions of infra.aws.stacks that a deployment uses."""
+    """Declares the functions of infra.aws.stacks that a deployment uses, so that tests can pass other ones."""
 
     @property
     def PARTS(self) -> tuple[str, ...]: ...  # noqa: N802 - a constant there
@@ -33,9 +33,11 @@ def deploy(
     given: Callable[[str, Outputs], Mapping[str, str]],
     report: Report,
 ) -> Iterator[Outputs]:
-    """Create or update the stacks of these parts. After each stack, yield the outputs of all so far. Raises CloudError.
+    """Create or update the stacks of these parts. After each stack, yield the outputs of all stacks so far. Raises
+    CloudError.
 
-    `given` returns the parameters of a part, and takes the outputs of the parts before it.
+    `given` is a function of a part and of the outputs of the stacks before it. It returns the parameters of the part's
+    stack.
     """
     outputs: Outputs = {}
     for part in parts:
@@ -45,14 +47,14 @@ def deploy(
 
 
 def destroy(stacks: Stacks, cloud: Cloud, stage: str, report: Report) -> None:
-    """Delete all stacks of a stage, even broken ones, but none of its data. Raises CloudError."""
+    """Delete all stacks of a stage, even broken ones, but keep the stage's data. Raises CloudError."""
     for part in reversed(stacks.PARTS):
         if stacks.exists(cloud, stage, part):
             delete(stacks, cloud, stage, part, report)
 
 
 def delete(stacks: Stacks, cloud: Cloud, stage: str, part: str, report: Report) -> None:
-    """Delete one stack, but none of its data. Raises CloudError."""
+    """Delete one stack, but keep its data. Raises CloudError."""
     report(f"deleting stack {part}")
     for name in stacks.delete(cloud, stage, part):
         report(f"left behind, because AWS cannot delete it: {name} of stack {part}; delete it by hand")
