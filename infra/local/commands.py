@@ -171,6 +171,11 @@ class Commands:
 
     def read_env(self) -> dict[str, str]:
         """Read the env file of the stage. Raises CloudError if it is missing or incomplete."""
+        if self.stage not in STAGES and not self.state.env_file.exists():
+            raise CloudError(
+                f"{self.state.env_file} is missing: copy it from the machine that deployed stage {self.stage}, "
+                f"or run make deploy STAGE={self.stage}"
+            )
         return self.state.read_env(ENV_KEYS if self.stage in STAGES else ENV_KEYS_OF_ACCOUNT)
 
     def deployed(self) -> Target:

@@ -245,9 +245,9 @@ def test_missing_credentials_are_named_with_what_to_set(account: Account, monkey
         monkeypatch.setenv(name, "/dev/null")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(CloudError, match="^no AWS credentials were found: set AWS_PROFILE"):
+    with pytest.raises(CloudError, match=r"^no AWS credentials were found: set AWS_PROFILE"):
         account.plan()
-    with pytest.raises(CloudError, match="^no AWS credentials were found: set AWS_PROFILE"):
+    with pytest.raises(CloudError, match=r"^no AWS credentials were found: set AWS_PROFILE"):
         account.deploy()
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(CloudError, match=r"profile \(nobody\) could not be found: set AWS_PROFILE"):
@@ -260,6 +260,11 @@ def test_without_a_region_nothing_is_deployed(account: Account, monkeypatch: pyt
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(CloudError, match="no region is set"):
         account.deploy()
+
+
+def test_a_machine_that_has_not_deployed_the_stage_says_where_its_env_file_comes_from(account: Account) -> None:
+    with pytest.raises(CloudError, match="is missing: copy it from the machine that deployed stage prod, or"):
+        Commands("prod", ROOT, account.state, print).read_env()
 
 
 def test_the_env_file_hides_no_credentials_of_the_user(account: Account) -> None:
