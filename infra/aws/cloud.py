@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
 
 from infra.errors import CloudError
 
@@ -37,12 +37,23 @@ class Cloud:
             pause = min(pause * 1.5, 10)
 
 
+def without_credentials(error: BotoCoreError | ClientError) -> str | None:
+    """Return what to do if the SDK found no credentials. Return None for any other error."""
+    if isinstance(error, NoCredentialsError):
+        return "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if isinstance(error, ProfileNotFound):
+        return f"{str(error).rstrip('.')}: set AWS_PROFILE to a profile that `aws configure list-profiles` shows"
+    return None
+
+
 @contextmanager
 def errors(what: str) -> Iterator[None]:
     """Raise errors of AWS as CloudError. Its message begins with `what`, for example the name of a stack."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
+        if lacking := without_credentials(error):
+            raise CloudError(lacking) from error
         reason = str(error).rstrip(".")
         raise CloudError(f"{what}: {reason}; remove the cause and run the same command again") from error
 

@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws import authorities
-from infra.aws.cloud import Cloud
+from infra.aws.cloud import Cloud, without_credentials
 from infra.aws.profiles import PART_OF, Kind
 from infra.deploy import (
     deployer_lock,
@@ -100,6 +100,7 @@ class Account:
     def plan(self) -> plan.Plan:
         """Return what `deploy` would change. Planning changes only the stage's folder on this machine."""
         tables.check()
+        check(self.stage, self.env, self.reset)
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
             replaced = self._stacks.replaced(self._known(self._outputs("storage")), chosen)
@@ -299,4 +300,4 @@ def _aws_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise CloudError(str(error)) from error
+        raise CloudError(without_credentials(error) or str(error)) from error

@@ -25,10 +25,8 @@ def run(arguments: list[str] | None = None) -> None:
     parser.add_argument("--reset", default=(), type=str.split, help="settings to set back to their defaults, or ALL")
     args = parser.parse_args(arguments)
     if args.stage in STAGES:
-        instead = "clean" if args.command == "destroy" else "up"
-        raise CloudError(f"stage {args.stage} is on this machine: use make {instead}")
-    # A pipeline that is cancelled sends SIGTERM. Without this handler, the process would end without releasing its
-    # lock.
+        raise CloudError(f"stage {args.stage} is on this machine: {_instead(args.command)}")
+    # A pipeline that is cancelled sends SIGTERM, which would skip the end of the command, and so leave its lock behind.
     signal.signal(signal.SIGTERM, _interrupt)
     _carry_out(args.command, account(args.stage, args.reset))
 
@@ -37,9 +35,22 @@ def account(stage: str, reset: Collection[str] = ()) -> Account:
     """Return a stage in an account. Raises CloudError if the stage is not declared."""
     if stage not in stages(ROOT):
         raise CloudError(
-            f"stage {stage or '?'} is not declared in .chalice/config.json: set STAGE={' or '.join(_others())}"
+            f"stage {stage or '?'} is not declared in .chalice/config.json: "
+            f"set STAGE={' or '.join(_others())}, or add the stage to this file"
         )
     return Account(stage, ROOT, State.of(stage), stacks, report, os.environ, reset)
+
+
+def _instead(command: str) -> str:
+    """Return what to do if a command for stages on AWS was given for a stage on this machine."""
+    named = f"add STAGE={' or '.join(_others())}"
+    match command:
+        case "deploy":
+            return f"use make up, or {named} for a stage on AWS"
+        case "destroy":
+            return f"use make clean, or {named} for a stage on AWS"
+        case _:
+            return f"{named}, because make {command} is for stages on AWS"
 
 
 def _carry_out(command: str, account: Account) -> None:

@@ -44,7 +44,7 @@ class Commands:
         All settings are validated, and the migrations are compared with the datasets, before anything changes. Raises
         CloudError.
         """
-        self._of_this_machine("deploy")
+        self._of_this_machine("make deploy STAGE={stage} deploys it")
         tables.check()
         self.settings(reset)
         with self.state.turn(), disk.explained(self.state.folder):
@@ -120,7 +120,7 @@ class Commands:
 
     def down(self) -> None:
         """Wait a limited time for running loads and backups, then stop everything. The state stays."""
-        self._of_this_machine("destroy")
+        self._of_this_machine("it cannot be stopped, and make destroy STAGE={stage} deletes it")
         if not self.state.exists():
             return
         with self.state.turn():
@@ -128,7 +128,7 @@ class Commands:
 
     def clean(self) -> None:
         """Stop all servers and delete their state. If services keep running, remove from them what was deployed."""
-        self._of_this_machine("destroy")
+        self._of_this_machine("make destroy STAGE={stage} deletes it")
         if not self.state.exists():
             return
         with self.state.turn():
@@ -171,6 +171,11 @@ class Commands:
 
     def read_env(self) -> dict[str, str]:
         """Read the env file of the stage. Raises CloudError if it is missing or incomplete."""
+        if self.stage not in STAGES and not self.state.env_file.exists():
+            raise CloudError(
+                f"{self.state.env_file} is missing: copy it from the machine that deployed stage {self.stage}, "
+                f"or run make deploy STAGE={self.stage}"
+            )
         return self.state.read_env(ENV_KEYS if self.stage in STAGES else ENV_KEYS_OF_ACCOUNT)
 
     def deployed(self) -> Target:
@@ -183,7 +188,7 @@ class Commands:
 
     def _of_this_machine(self, instead: str) -> None:
         if self.stage not in STAGES:
-            raise CloudError(f"stage {self.stage} is on AWS: make {instead} STAGE={self.stage}")
+            raise CloudError(f"stage {self.stage} is on AWS: {instead.format(stage=self.stage)}")
 
     def _remove(self) -> None:
         try:

@@ -9,6 +9,7 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -16,7 +17,7 @@ from chalicelib.outbox import load_events
 from infra.deploy import driver
 from infra.deploy.target import topic_name
 from infra.local.provision import connect
-from tests.e2e.cloud import Cloud, Row, until
+from tests.e2e.cloud import PATIENCE, Cloud, Row, until
 
 RULE, EVENTS, NOTICES = "hireflow-test-events", "hireflow-test-events", "hireflow-test-notices"
 
@@ -171,7 +172,8 @@ def test_a_webhook_gets_notices_after_it_has_confirmed_its_subscription(
             listener.sns.subscribe(TopicArn=listener.topic, Protocol="http", Endpoint=url)
             until(lambda: received, "the request to confirm")
             assert received[0]["Type"] == "SubscriptionConfirmation"
-            listener.sns.confirm_subscription(TopicArn=listener.topic, Token=received[0]["Token"])
+            with urlopen(received[0]["SubscribeURL"], timeout=PATIENCE) as answer:  # without a signature, as on AWS
+                assert answer.status == 200
             load = cloud.upload("jobs_hook.csv", "1,\n")
             listener.wait_for(lambda: len(received) > 1, "the notice")
             assert f"load {load['id']} failed" in received[1]["Subject"]

@@ -5,7 +5,8 @@ pages of any origin, and has control paths. So the gate checks every request bef
 
 - The request must use a host name of this machine and a path that is served (`request_types`).
 - The request and its body must be signed with this stage's credentials (`credentials`, `signatures`, `forms`,
-  `bodies`). The only exceptions are requests to the API, the readiness check and CORS preflights.
+  `bodies`). The only exceptions are requests to the API, the readiness check, CORS preflights, and webhooks that
+  confirm their subscription with its token.
 
 Bodies are streamed. The gate passes on the end of a body only after it has verified the body, and ministack does
 nothing before it has the end of the body.

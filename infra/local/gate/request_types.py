@@ -27,6 +27,7 @@ class RequestType(Enum):
     NOT_SERVED = auto()
     PREFLIGHT = auto()
     FORM = auto()
+    CONFIRMATION = auto()
     AWS = auto()
 
 
@@ -43,7 +44,21 @@ def type_of(head: Head, path: str) -> RequestType:
     unsigned = not head.header("authorization") and not head.query
     if head.method == "POST" and unsigned and is_form(head.header("content-type")) and _FORMS.fullmatch(path):
         return RequestType.FORM
+    if path == "/" and _confirms(head):
+        return RequestType.CONFIRMATION
     return RequestType.AWS
+
+
+def _confirms(head: Head) -> bool:
+    """Return whether a request is for the SubscribeURL of SNS.
+
+    A webhook opens this URL without a signature, as on AWS. The token in the URL is known only to the webhook. No other
+    parameter is allowed, because ministack chooses the operation by the parameters.
+    """
+    if head.method != "GET" or head.has_body or head.header("authorization"):
+        return False
+    names = sorted(name for name, _ in head.query)
+    return names == ["Action", "Token", "TopicArn"] and head.parameter("Action") == "ConfirmSubscription"
 
 
 def is_ours(host: str) -> bool:

@@ -217,12 +217,55 @@ def test_a_stage_that_is_not_on_aws_is_refused(stage: str, reason: str, capsys: 
     assert reason in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("deploy", "use make up, or add STAGE=prod"),
+        ("destroy", "use make clean, or add STAGE=prod"),
+        ("plan", "add STAGE=prod, because make plan is for stages on AWS"),
+        ("unlock", "add STAGE=prod, because make unlock is for stages on AWS"),
+    ],
+)
+def test_a_command_for_aws_without_a_stage_says_what_to_type(
+    name: str, remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main([name, "--stage", "local"]) == 1
+    assert remedy in capsys.readouterr().err
+
+
+def test_a_plan_refuses_a_wrong_setting_before_it_asks_aws(account: Account) -> None:
+    """Without credentials, a request to AWS would fail first, and would hide the wrong setting."""
+    with pytest.raises(CloudError, match="PROFILE=tinny is not standard"):
+        replace(account, env={**account.env, "PROFILE": "tinny"}).plan()
+
+
+def test_missing_credentials_are_named_with_what_to_set(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(CloudError, match=r"^no AWS credentials were found: set AWS_PROFILE"):
+        account.plan()
+    with pytest.raises(CloudError, match=r"^no AWS credentials were found: set AWS_PROFILE"):
+        account.deploy()
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(CloudError, match=r"profile \(nobody\) could not be found: set AWS_PROFILE"):
+        account.plan()
+
+
 def test_without_a_region_nothing_is_deployed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(CloudError, match="no region is set"):
         account.deploy()
+
+
+def test_a_machine_that_has_not_deployed_the_stage_says_where_its_env_file_comes_from(account: Account) -> None:
+    with pytest.raises(CloudError, match="is missing: copy it from the machine that deployed stage prod, or"):
+        Commands("prod", ROOT, account.state, print).read_env()
 
 
 def test_the_env_file_hides_no_credentials_of_the_user(account: Account) -> None:

@@ -92,6 +92,36 @@ def test_an_unsigned_request_for_another_path_is_refused(method: str, target: st
         assert client.behind.begun == 0
 
 
+CONFIRMATION = "/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:us-east-1:000000000000:notices&Token=b9a59a8e"
+
+
+def test_a_webhook_confirms_its_subscription_without_a_signature() -> None:
+    response, client = send_unsigned("GET", CONFIRMATION, ("X-Amz-Target", "Lambda.Invoke"))
+    assert response.status == 200
+    [asgi_scope] = client.behind.scopes
+    assert not [name for name, _ in asgi_scope["headers"] if name.startswith(b"x-amz-")]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        ("POST", CONFIRMATION, ()),
+        ("GET", CONFIRMATION, (("Content-Length", "4"),)),
+        ("GET", CONFIRMATION, (("Authorization", "Bearer x"),)),
+        ("GET", f"{CONFIRMATION}&Action=ListTopics", ()),
+        ("GET", f"{CONFIRMATION}&Version=2010-03-31", ()),
+        ("GET", CONFIRMATION.replace("ConfirmSubscription", "DeleteTopic"), ()),
+        ("GET", CONFIRMATION.replace("/?", "/bucket?"), ()),
+    ],
+)
+def test_nothing_but_a_confirmation_is_served_under_its_url(
+    method: str, target: str, headers: tuple[tuple[str, str], ...]
+) -> None:
+    response, client = send_unsigned(method, target, *headers)
+    assert response.status in (400, 403)
+    assert client.behind.begun == 0
+
+
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30))
 def test_no_unsigned_request_for_a_random_path_is_served(path: str) -> None:
     if path.startswith(("_aws/execute-api/", "restapis/")) or path == "_ministack/ready":
