@@ -72,9 +72,9 @@ class DeployerLock:
     def take(self, bucket: str | None) -> None:
         """Take the lock in this backup bucket, unless this deployer already holds the lock or there is no bucket yet.
 
-        A lock that this checkout has left behind is taken over. Every command also locks the folder of the stage on
-        this machine, so the process that left the lock in the bucket has ended. Raises CloudError if somebody else
-        holds the lock.
+        A lock that this checkout has left behind is taken over. Each deployer also locks the folder of the stage on its
+        machine, so the process that left the lock in the bucket has ended. Raises CloudError if somebody else holds the
+        lock.
         """
         if bucket is None or self._bucket is not None:
             return

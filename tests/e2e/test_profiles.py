@@ -250,7 +250,7 @@ def test_after_an_interruption_the_stage_still_has_its_database(account: Account
         account.deploy()
 
 
-def test_another_database_is_empty_and_the_printed_command_brings_the_rows_back(
+def test_the_new_database_is_empty_and_the_printed_command_brings_the_rows_back(
     account: Account, services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_env(account, YES=STAGE).deploy()

@@ -294,9 +294,9 @@ def test_a_database_from_a_snapshot_takes_its_name_and_its_owner_from_the_snapsh
 
 @pytest.mark.parametrize("part", ["database", "network"])
 def test_an_update_of_a_standard_stage_replaces_nothing(part: str) -> None:
-    """tests/released_templates has the templates of the last release without profiles. Every resource keeps its name,
-    and those properties that AWS's resource schemas call create-only. A change of such a property replaces the
-    resource."""
+    """tests/released_templates has the templates of the last release without profiles. Every resource must keep its
+    name and its create-only properties. AWS's resource schemas list these properties. A change of such a property
+    replaces the resource."""
     before = loaded((RELEASED / f"{part}.yaml").read_text())["Resources"]
     parameters = PROFILES["standard"].parameters_of(part)
     now = applied(loaded(composed(TEMPLATES, part, parameters)), parameters)["Resources"]

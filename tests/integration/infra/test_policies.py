@@ -179,8 +179,8 @@ def run_redrive(stage: Stage, landing: Landing, queue: Queue) -> None:
 
 
 def run_relay(stage: Stage, landing: Landing, queue: Queue) -> None:
-    """Send an event, a notice and invocations, and measure the queue. On this stage, the other functions send requests
-    only to S3."""
+    """Send an event, a notice and invocations, and measure the queue. On this stage, functions inside the network reach
+    no service of AWS but S3."""
     client = boto3.client("sns", region_name="us-east-1")
     assert client.create_topic(Name="hireflow-local-notices")["TopicArn"] == NOTICES
     landing.upload("departments.csv", "x\n")

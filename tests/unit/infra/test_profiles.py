@@ -56,9 +56,8 @@ def test_the_plan_says_in_capitals_that_the_proxy_is_added_or_removed() -> None:
         assert changes(outputs, profile) == []
 
 
-# The monthly costs in USD of a stage without load, computed by hand from the list prices. `small` costs 69, because
-# only two services have an endpoint. `existing` costs 10, because metrics and the dashboard count with their list
-# prices.
+# The monthly costs in USD of a stage without load, according to the list prices. `small` costs 69, because only two
+# services have an endpoint. `existing` costs 10, because metrics and the dashboard count with their list prices.
 @pytest.mark.parametrize(("name", "least", "most"), [
     ("standard", 225, 235), ("small", 65, 75), ("tiny", 20, 28), ("existing", 5, 12),
 ])  # fmt: skip
