@@ -31,6 +31,7 @@ _S3 = {  # the actions whose names differ from those of the operations; others a
     "PutBucketNotificationConfiguration": "PutBucketNotification",
     "GetBucketCors": "GetBucketCORS",
 }
+_OF_ALL = ("DescribeLogGroups", "DescribeStackResources")  # these name no resource that IAM could check
 _HOP = ("connection", "transfer-encoding", "content-length")
 
 
@@ -60,11 +61,14 @@ class Recorder:
             change_set, stack = (each[1].decode() for each in ids if each)
             self.stacks[change_set] = stack
         if (service, operation) != ("sts", "GetCallerIdentity"):  # nobody needs a permission for this
-            self.calls += self._needed(service, method, operation, params)
+            self.calls += self.needed(service, method, operation, params)
 
-    def _needed(self, service: str, method: str, operation: str, params: Mapping[str, str]) -> Iterator[Call]:
+    def needed(self, service: str, method: str, operation: str, params: Mapping[str, str]) -> Iterator[Call]:
+        """Yield what IAM checks for a request, whose parameters at the top level are texts."""
         arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}"
-        if service == "cloudformation":
+        if operation in _OF_ALL:
+            yield Call(f"{service}:{operation}", "*")
+        elif service == "cloudformation":
             stack = self.stacks.get(params.get("ChangeSetName", ""), params.get("StackName", ""))
             yield Call(f"{service}:{operation}", stack if stack.startswith("arn:") else f"{arn}:stack/{stack}/id")
         elif service == "s3":
@@ -88,6 +92,9 @@ class Recorder:
             yield Call(f"sqs:{operation}", f"{arn}:{queue}")
         elif service == "secretsmanager":
             yield Call(f"secretsmanager:{operation}", f"{arn}:secret:{params.get('SecretId') or params['Name']}-AbCdEf")
+        elif service == "rds" and (name := params.get("DBInstanceIdentifier") or params.get("DBClusterIdentifier")):
+            kind = "db" if "DBInstanceIdentifier" in params else "cluster"
+            yield Call(f"rds:{operation}", f"{arn}:{kind}:{name}")
         else:
             yield Call(f"{service}:{operation}", "*")
 
