@@ -142,7 +142,7 @@ MACHINE = (
     Setting(
         "API_RATE_LIMIT",
         setting_kinds.whole(1, 10_000, "requests"),
-        "how many requests a second the API accepts, and twice as many for a moment; requests beyond that get 429",
+        "how many requests a second each method of the API accepts, and twice as many for a moment; others get 429",
         "50",
         stages=(AWS,),
     ),
