@@ -1,7 +1,7 @@
 """Tests that the roles of infra/aws/templates/deployer.yaml allow every request that the code in infra sends.
 
-tests/e2e/test_account.py tests this with the requests of a deployment in which nothing fails. Here are the requests that
-a deployment, a plan and a destruction send after failures, and all operations that the code names.
+tests/e2e/test_account.py tests this with the requests of a deployment in which nothing fails. Here are the requests
+after failures, and all operations that the code names.
 """
 
 import ast
