@@ -169,7 +169,7 @@ def with_env(account: Account, reset: tuple[str, ...] = (), **env: str) -> Accou
 def cloud(account: Account) -> Cloud:
     commands = Commands(STAGE, ROOT, account.state, print)
     token = commands.invoke("tokens", {"action": "create", "role": "operator", "note": "test"})["token"]
-    return Cloud(commands, {**commands.read_env(), "API_TOKEN": token})
+    return Cloud(commands, {**account.env, **commands.read_env(), "API_TOKEN": token})
 
 
 def existing(account: Account) -> set[str]:
