@@ -39,6 +39,7 @@ UNRECORDED = {
     "cloudformation:CreateStack": _MACRO,
     "cloudformation:TagResource": _MACRO,
     "cloudformation:UpdateStack": _MACRO,
+    "cloudformation:ContinueUpdateRollback": "sent only after a failure (tests/unit/infra/test_deployer_requests.py)",
     "cloudformation:DescribeEvents": "asked only after a failure",
     "cloudformation:DescribeStackEvents": "asked only after a failure",
     "ec2:DescribePrefixLists": "for the network, which the embedded cloud lacks",
@@ -46,6 +47,7 @@ UNRECORDED = {
     "rds:DeleteDBParameterGroup": _INSTANCE,
     "rds:ModifyDBParameterGroup": _INSTANCE,
     "rds:ResetDBParameterGroup": _INSTANCE,
+    "secretsmanager:RestoreSecret": "sent only if a person has deleted a secret",
     "route53:AssociateVPCWithHostedZone": "for endpoints with private names",
 }
 # Requests that only the tests send.
