@@ -32,6 +32,8 @@ _S3 = {  # the actions whose names differ from the names of their operations
     "PutBucketNotificationConfiguration": "PutBucketNotification",
     "GetBucketCors": "GetBucketCORS",
 }
+_OF_ALL = ("DescribeLogGroups", "DescribeStackResources")  # these name no resource that IAM could check
+_OF_RDS = {"DBClusterIdentifier": "cluster", "DBInstanceIdentifier": "db"}
 _HOP = ("connection", "transfer-encoding", "content-length")
 
 
@@ -60,12 +62,13 @@ class Recorder:
             ids = [re.search(rf"<{name}>(.+?)</{name}>".encode(), response) for name in ("Id", "StackId")]
             change_set, stack = (each[1].decode() for each in ids if each)
             self.stacks[change_set] = stack
-        if (service, operation) != ("sts", "GetCallerIdentity"):  # this request needs no permission
-            self.calls += self._needed(service, method, operation, params)
+        if (service, operation) != ("sts", "GetCallerIdentity"):  # nobody needs a permission for this
+            self.calls += self.needed(service, method, operation, params)
 
-    def _needed(self, service: str, method: str, operation: str, params: Mapping[str, str]) -> Iterator[Call]:
+    def needed(self, service: str, method: str, operation: str, params: Mapping[str, str]) -> Iterator[Call]:
+        """Yield what IAM checks for a request, whose parameters at the top level are texts."""
         arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}"
-        if service == "cloudformation":
+        if service == "cloudformation" and operation not in _OF_ALL:
             stack = self.stacks.get(params.get("ChangeSetName", ""), params.get("StackName", ""))
             yield Call(f"{service}:{operation}", stack if stack.startswith("arn:") else f"{arn}:stack/{stack}/id")
         elif service == "s3":
@@ -82,7 +85,7 @@ class Recorder:
             yield Call(f"iam:{operation}", f"arn:aws:iam::{ACCOUNT}:role/{params.get('RoleName', '')}")
         elif service == "events":
             yield Call(f"events:{operation}", f"{arn}:rule/{params.get('Rule') or params.get('Name', '')}")
-        elif service == "logs":
+        elif service == "logs" and operation not in _OF_ALL:
             yield Call(f"logs:{operation}", f"{arn}:log-group:{params['logGroupName']}:log-stream:")
         elif service == "sqs":
             queue = params.get("QueueName") or params["QueueUrl"].rpartition("/")[2]
@@ -90,7 +93,11 @@ class Recorder:
         elif service == "secretsmanager":
             yield Call(f"secretsmanager:{operation}", f"{arn}:secret:{params.get('SecretId') or params['Name']}-AbCdEf")
         else:
-            yield Call(f"{service}:{operation}", "*")
+            yield Call(f"{service}:{operation}", next((f"{arn}:{it}" for it in _databases(params)), "*"))
+
+
+def _databases(params: Mapping[str, str]) -> Iterator[str]:
+    return (f"{kind}:{params[name]}" for name, kind in _OF_RDS.items() if name in params)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Creates and executes change sets of CloudFormation."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,12 @@ _CAPABILITIES = [
     "CAPABILITY_AUTO_EXPAND",
 ]  # the stack `database` has roles and uses a macro of AWS
 _SECRET = re.compile(r"Type: AWS::SecretsManager::Secret\n(?:    .*\n)*?      Name: (\S+)\n")
-_PROTECTION = "DeletionProtection"  # a parameter of every template that has a database
+# Replacing one of these loses data, or takes the network away from the database and the functions that are in it.
+_IRREPLACEABLE = tuple(
+    f"AWS::{kind}"
+    for kind in ("EC2::SecurityGroup", "EC2::Subnet", "EC2::VPC", "RDS::DBCluster", "RDS::DBInstance", "S3::Bucket")
+)
+_PROTECTION = "DeletionProtection"  # the parameter of templates with a database
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,17 @@ def free_secrets(cloud: Cloud, wanted: Wanted, stack_id: str, kind: str) -> None
             leftovers.free_secret(cloud, name)
         else:
             leftovers.restore_secret(cloud, name)
+
+
+def check_harmless(stack: str, changes: Iterable[Change]) -> None:
+    """Raise CloudError if a change replaces a resource with data, or a part of the network in which data are."""
+    names = sorted(change.name for change in changes if change.replacement and change.kind in _IRREPLACEABLE)
+    if names:
+        raise CloudError(
+            f"stack {stack} is not changed, because this would replace {', '.join(names)}; take back the change of its"
+            " parameters, or, if somebody has deleted its network, run make destroy, which keeps the data, and then"
+            " make deploy"
+        )
 
 
 def execute(cloud: Cloud, stack: str, change_set: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.aws import protection, repair
-from infra.aws.changes import Change, Wanted, change_set, execute, free_secrets, token
+from infra.aws.changes import Change, Wanted, change_set, check_harmless, execute, free_secrets, token
 from infra.aws.cloud import Cloud, errors
 from infra.aws.composition import composed
 from infra.aws.stack_status import REVIEW, described, status
@@ -34,7 +34,8 @@ def apply(
 
     This function first repairs the stack if a previous operation has failed. The stack imports buckets and logs that a
     deleted stack has left behind. If a resource fails, CloudFormation rolls the stack back. This function then raises
-    CloudError, which contains the reason of the first failure and says what to do.
+    CloudError, which contains the reason of the first failure and says what to do. It also raises CloudError, before it
+    changes anything, if the update would replace a resource that holds data or that the database needs.
     """
     state = wanted(stage, part, parameters, templates)
     with errors(state.stack):
@@ -117,6 +118,7 @@ def _apply(cloud: Cloud, wanted: Wanted, stack_id: str | None) -> str:
         free_secrets(cloud, wanted, found_id, kind)
         with change_set(cloud, wanted, found_id, kind) as (change_set_id, changes):
             if changes is not None:
+                check_harmless(wanted.stack, changes)
                 execute(cloud, wanted.stack, change_set_id)
     return found_id
 

@@ -10,12 +10,12 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.aws import authorities
 from infra.aws.cloud import Cloud, without_credentials
 from infra.aws.profiles import PART_OF, Kind
 from infra.deploy import (
     deployer_lock,
     driver,
+    kept_buckets,
     memory,
     migration,
     ordered_stacks,
@@ -37,12 +37,11 @@ from infra.deploy.ordered_stacks import Outputs, Stacks
 from infra.deploy.parameters import profile_of
 from infra.deploy.smoke import smoke
 from infra.deploy.stage_stacks import StageStacks
-from infra.deploy.target import APP, CA_FILE, Target, bucket_names, queue_names
+from infra.deploy.target import Target, bucket_names
+from infra.deploy.targets import Targets
 from infra.errors import CloudError
 from infra.local.state import State
 from infra.settings.chosen import Chosen, check, choose, of_one_command
-
-_BUCKETS = {"LANDING_BUCKET": "LandingBucket", "ERRORED_BUCKET": "ErroredBucket", "BACKUP_BUCKET": "BackupBucket"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Account:
         with self.state.turn(), _aws_errors(), self._lock("deploy") as lock:
             chosen = self.settings()
             self.report(f"deploying to {self._account_id()}, {self._aws['AWS_DEFAULT_REGION']}")
-            present = self._known(self._outputs("storage"))
+            present = self._known(self._storage())
             replaced, point = self._stacks.replaced(present, chosen), ""
             if replaced:
                 self._confirm(replaced, chosen)
@@ -103,7 +102,7 @@ class Account:
         check(self.stage, self.env, self.reset)
         with self.state.turn(), _aws_errors():
             chosen = self.settings()
-            replaced = self._stacks.replaced(self._known(self._outputs("storage")), chosen)
+            replaced = self._stacks.replaced(self._known(self._storage()), chosen)
             warnings = tuple(self._stacks.warnings(chosen, replaced))
             costs = tuple(self._stacks.costs(chosen, self._aws["AWS_DEFAULT_REGION"]))
             changes, waiting, outputs = self._stacks.plan(chosen)
@@ -127,7 +126,7 @@ class Account:
         if self.env.get("YES") != self.stage:
             raise CloudError(f"this deletes stage {self.stage}: add YES={self.stage} to confirm it")
         with self.state.turn(), _aws_errors(), self._lock("destroy"):
-            chosen, outputs = self.settings(), Outputs()
+            chosen, outputs = self.settings(), self._storage()
             own = profile_of(chosen).database == "own" and not any(map(self._outputs, PART_OF.values()))
             for part in self.stacks.PARTS:
                 outputs |= self._outputs(part)
@@ -140,7 +139,7 @@ class Account:
                 memory.forget(target)
             ordered_stacks.destroy(self.stacks, self._cloud, self.stage, self.report)
             self.state.env_file.unlink(missing_ok=True)
-        kept = [outputs[name] for name in _BUCKETS.values() if name in outputs]
+        kept = [outputs[name] for name in kept_buckets.OUTPUTS.values() if name in outputs]
         self.report(f"kept: the buckets {', '.join(kept) or 'of the stage'}, with all their objects")
         if not own:
             self.report("kept: a final snapshot of the database, and the functions' logs until they expire")
@@ -152,19 +151,19 @@ class Account:
         """
         with _aws_errors():
             deployer_lock.check_confirmed(self.stage, self.env)
-            return deployer_lock.unlock(self._client("s3"), self._outputs("storage").get("BackupBucket"))
+            return deployer_lock.unlock(self._client("s3"), self._storage().get("BackupBucket"))
 
     def _lock(self, command: str) -> AbstractContextManager[DeployerLock]:
         ours = Deployer.here(self._caller()["Arn"], self.state, command)
         lock = DeployerLock(self._client("s3"), self.stage, ours)
-        return deployer_lock.held(lock, self._outputs("storage").get("BackupBucket"))
+        return deployer_lock.held(lock, self._storage().get("BackupBucket"))
 
     # --- settings
 
     def settings(self) -> Chosen:
         """Return the stage's settings. Raises CloudError, which lists everything that is wrong."""
         with _aws_errors():
-            outputs = self._outputs("storage")
+            outputs = self._storage()
             replaced = bool(self.env.get("DATABASE_URL")) or bool({"DATABASE_URL", "ALL"} & set(self.reset))
             kept = memory.kept(self._known(outputs), url_is_needed=not replaced) if outputs else {}
             return choose(self.stage, self.env, kept, self.reset, f"kept by stage {self.stage}")
@@ -176,7 +175,7 @@ class Account:
     def status(self) -> dict[str, str]:
         """Return whether the stage is deployed, and the API's address if it is."""
         with _aws_errors():
-            outputs = self._outputs("storage")
+            outputs = self._storage()
             target = self._known(outputs)
             if outputs:
                 record.fetch(target)
@@ -205,28 +204,7 @@ class Account:
 
     def target(self, outputs: Outputs, chosen: Chosen) -> Target:
         """Return the target of the deployment. Raises KeyError if outputs are missing."""
-        profile = profile_of(chosen)
-        proxy = parameters.through_proxy(profile, parameters.own_parameters(self.source, self.stage))
-        vpc = parameters.vpc(profile, outputs, proxy=proxy)
-        login = parameters.logins(self.stage, profile, outputs, chosen, proxy=proxy)
-        direct = vpc is not None and not proxy
-        ca = Path(chosen.read("DATABASE_CA")) if chosen.given("DATABASE_CA") else None
-        if direct and not ca:
-            ca = authorities.write(self._aws["AWS_DEFAULT_REGION"], self._work)
-        functions = {
-            **{name: outputs[output] for name, output in _BUCKETS.items()},
-            "DEAD_LETTER_QUEUE": outputs["DeadLetterQueueName"],
-            "NOTICE_TOPIC": outputs.get("NoticesTopicArn", ""),  # missing in a stack of the previous release
-            **login.functions,
-            **chosen.of_functions(),
-            "DATABASE_CONNECTIONS": parameters.connections(chosen),
-            **({"AWS_CALLS": "relay"} if profile.relay else {}),
-            **({"DATABASE_CA": CA_FILE} if ca else {}),
-            **({"S3_PUBLIC_URL": url} if (url := self._aws.get("AWS_ENDPOINT_URL")) else {}),
-        }
-        owner = outputs["OwnerSecretArn"] if direct else ""
-        known = (self.stage, self.source, self._work, functions, self._aws, login.migration, login.secrets)
-        return Target(*known, vpc, ca, chosen.subscriptions(), owner, tracing=chosen.read("TRACING"))
+        return self._targets.wanted(outputs, chosen)
 
     def _reserving(self, outputs: Outputs, chosen: Chosen) -> tuple[Target, tuple[str, ...]]:
         """Return the target with reserved concurrency, and notes about the reservation. Raises KeyError if outputs are
@@ -234,9 +212,7 @@ class Account:
         return with_reservations(self.target(outputs, chosen), int(parameters.connections(chosen)))
 
     def _known(self, outputs: Outputs) -> Target:
-        """Return a target without database logins. Buckets that are missing in `outputs` get a dummy name."""
-        buckets = {name: outputs.get(output, f"{APP}-{self.stage}-none") for name, output in _BUCKETS.items()}
-        return Target(self.stage, self.source, self._work, {**buckets, **queue_names(self.stage)}, self._aws)
+        return self._targets.known(outputs)
 
     def _env(self, target: Target) -> dict[str, str]:
         """Return the values of the env file, without secrets: users have their own credentials and tokens."""
@@ -272,6 +248,15 @@ class Account:
 
     def _outputs(self, part: str) -> Outputs:
         return self._stacks.outputs(part)
+
+    def _storage(self) -> Outputs:
+        """Return the outputs of the stack of the buckets, or of its buckets that it has left behind."""
+        found = self._outputs("storage")
+        return found or kept_buckets.outputs(self._client("s3"), self.stage, self._caller()["Account"])
+
+    @property
+    def _targets(self) -> Targets:
+        return Targets(self.stage, self.source, self._work, self._aws)
 
     @property
     def _stacks(self) -> StageStacks:

@@ -8,6 +8,7 @@ from types import FrameType
 
 from infra.aws import stacks
 from infra.commandline import report
+from infra.deploy import stage_names
 from infra.deploy.account import Account
 from infra.errors import CloudError
 from infra.local.commands import STAGES, stages
@@ -32,12 +33,13 @@ def run(arguments: list[str] | None = None) -> None:
 
 
 def account(stage: str, reset: Collection[str] = ()) -> Account:
-    """Return a stage in an account. Raises CloudError if the stage is not declared."""
+    """Return a stage in an account. Raises CloudError if the stage is not declared, or cannot be on AWS."""
     if stage not in stages(ROOT):
         raise CloudError(
             f"stage {stage or '?'} is not declared in .chalice/config.json: "
             f"set STAGE={' or '.join(_others())}, or add the stage to this file"
         )
+    stage_names.check(stage)
     return Account(stage, ROOT, State.of(stage), stacks, report, os.environ, reset)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from infra.aws import costs, profiles, zones
 from infra.aws.cloud import Cloud
 from infra.aws.profiles import PART_OF, Kind
-from infra.deploy import ordered_stacks, parameters, regions, replacement
+from infra.deploy import ordered_stacks, parameters, regions, replacement, stage_names
 from infra.deploy.ordered_stacks import Outputs, Stacks
 from infra.deploy.parameters import profile_of
 from infra.deploy.target import Target
@@ -104,9 +104,10 @@ class StageStacks:
 
         Raises CloudError if the stage cannot be deployed.
         """
+        profile = profile_of(chosen)
+        stage_names.check_database(self.stage, profile)
         regions.check_roles(target)
         databases = {part: self.outputs(part) for part in PART_OF.values()}
-        profile = profile_of(chosen)
         wanted = databases.get(PART_OF.get(profile.database, ""), {})
         if wanted and wanted.get("SnapshotIdentifier", "") != chosen.text("DATABASE_SNAPSHOT"):
             raise CloudError(replacement.wrong_snapshot(self.stage, wanted.get("SnapshotIdentifier", "")))

@@ -2,6 +2,10 @@
 
 Anybody may send requests to the API, also without a token. Each request that reaches a function costs money and a
 database connection. Requests beyond the limit get 429 from API Gateway.
+
+API Gateway applies the limits of a stage to each method by itself
+(https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html). So the limit of the
+whole API is the reserved concurrency of its function (infra/deploy/concurrency.py).
 """
 
 from infra.deploy import project
@@ -14,7 +18,7 @@ Operations = list[dict[str, str]]
 
 
 def limit(target: Target, rate: int) -> None:
-    """Limit all methods of the API together to `rate` requests a second. A repetition changes nothing."""
+    """Limit each method of the API to `rate` requests a second. A repetition changes nothing."""
     target.client("apigateway").update_stage(
         restApiId=project.api_id(target),
         stageName=project.configuration(target)["api_gateway_stage"],

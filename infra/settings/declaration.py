@@ -145,7 +145,8 @@ MACHINE = (
     Setting(
         "API_RATE_LIMIT",
         setting_kinds.whole(1, 10_000, "requests"),
-        "how many requests a second the API accepts; for a moment, it accepts twice as many; further requests get 429",
+        "how many requests a second each method of the API accepts; for a moment, a method accepts twice as many;"
+        " further requests get 429",
         "50",
         stages=(AWS,),
     ),

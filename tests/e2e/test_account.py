@@ -41,11 +41,13 @@ UNRECORDED = {
     "cloudformation:UpdateStack": _MACRO,
     "cloudformation:DescribeEvents": "needed only after a failure",
     "cloudformation:DescribeStackEvents": "needed only after a failure",
+    "cloudformation:ContinueUpdateRollback": "sent only after a failure (tests/unit/infra/test_deployer_requests.py)",
     "ec2:DescribePrefixLists": "for the network, which the embedded cloud lacks",
     "rds:CreateDBParameterGroup": _INSTANCE,
     "rds:DeleteDBParameterGroup": _INSTANCE,
     "rds:ModifyDBParameterGroup": _INSTANCE,
     "rds:ResetDBParameterGroup": _INSTANCE,
+    "secretsmanager:RestoreSecret": "sent only if a person has deleted a secret",
     "route53:AssociateVPCWithHostedZone": "for endpoints with private names",
 }
 # Requests that only the tests send.

@@ -170,24 +170,15 @@ def with_env(account: Account, reset: tuple[str, ...] = (), **env: str) -> Accou
 def cloud(account: Account) -> Cloud:
     commands = Commands(STAGE, ROOT, account.state, print)
     token = commands.invoke("tokens", {"action": "create", "role": "operator", "note": "test"})["token"]
-    return Cloud(commands, {**account.state.read_env(), "API_TOKEN": token})
+    return Cloud(commands, {**account.env, **commands.read_env(), "API_TOKEN": token})
 
 
 def existing(account: Account) -> set[str]:
-    client = commands_client(account, "cloudformation")
-    return {part for part in stacks.PARTS if exists(client, part)}
+    return {part for part in stacks.PARTS if stacks.exists(account._cloud, STAGE, part)}
 
 
 def commands_client(account: Account, service: str) -> Any:
     return Commands(STAGE, ROOT, account.state, print).deployed().client(service)
-
-
-def exists(client: Any, part: str) -> bool:
-    try:
-        stacks.outputs(client, STAGE, part)
-    except CloudError:
-        return False
-    return True
 
 
 def rows(account: Account, services: Services, kind: Kind) -> list[list[Any]]:
@@ -318,6 +309,5 @@ def test_another_snapshot_is_refused(account: Account) -> None:
 
 def test_the_stage_is_destroyed_with_all_its_stacks(account: Account) -> None:
     with_env(account, YES=STAGE).destroy()
-    client = account._client("cloudformation")
-    assert [part for part in stacks.PARTS if exists(client, part)] == []
+    assert existing(account) == set()
     assert account._client("rds").describe_db_clusters()["DBClusters"] == []

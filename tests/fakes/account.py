@@ -1,6 +1,5 @@
 """A fake AWS account. It holds resources, makes and deletes the resources of stacks, and fails as the tests demand."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,16 +54,18 @@ class FakeAccount:
     """An account without stacks. The class FakeAws in tests/fakes/cloudformation.py adds the stacks.
 
     `calls` counts the requests and waits of the process that deploys. `die_at` is the number of the call at which the
-    process is killed.
+    process is killed. `sent` are the requests so far: service, operation and parameters.
     """
 
     things: dict[tuple[str, str], Thing] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     databases_made: int = 0
+    deleted: set[str] = field(default_factory=set)  # ids of parts of networks, which nothing gets a second time
     snapshots: list[str] = field(default_factory=list)  # names of the databases of which RDS made a final snapshot
     watch: Callable[[], None] = lambda: None  # runs at every request and every wait
     calls: int = 0
     die_at: int | None = None
+    sent: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.numbers = count(1)
@@ -72,7 +73,7 @@ class FakeAccount:
     # --- the process that deploys
 
     def client(self, service: str) -> Any:
-        return client(service, self.backend(service), self.admit)
+        return client(service, self.backend(service), self.admit, lambda *request: self.sent.append(request))
 
     def backend(self, service: str) -> object:
         return {"rds": Rds, "s3": S3, "logs": Logs, "secretsmanager": SecretsManager}[service](self)
@@ -96,6 +97,8 @@ class FakeAccount:
             raise Failed(f"{kind} cannot be made. Resource handler returned an error.")
         own = str(properties.get(name_property(kind), "")) if isinstance(properties, dict) else ""
         physical = own or f"{owner.split('/')[1]}-{name}-{next(self.numbers)}".lower()
+        if gone := self.deleted & _names(properties):
+            raise Failed(f"The resource {min(gone)} does not exist.")
         existing = self.things.get((kind, physical))
         if existing and existing.scheduled_for_deletion:
             raise Failed(
@@ -132,6 +135,8 @@ class FakeAccount:
         if policy == "Snapshot":
             self.snapshots.append(thing.physical)
         del self.things[thing.kind, thing.physical]
+        if thing.kind.startswith("AWS::EC2"):
+            self.deleted.add(thing.physical)
 
     def find(self, kind: str, physical: str) -> Thing | None:
         return self.things.get((kind, physical))
@@ -154,7 +159,7 @@ class FakeAccount:
             return [it.physical for it in others if _cluster_of(it) == thing.physical]
         if not thing.kind.startswith("AWS::EC2::"):
             return []
-        return [it.physical for it in others if f'"{thing.physical}"' in json.dumps(_flat(it.properties))]
+        return [it.physical for it in others if thing.physical in _names(it.properties)]
 
 
 def is_database(thing: Thing) -> bool:
@@ -170,13 +175,12 @@ def is_true(properties: Any, name: str) -> bool:
     return isinstance(properties, dict) and str(properties.get(name, "false")).lower() == "true"
 
 
-def _flat(tree: Any) -> Any:
-    """Split texts at commas, because a parameter of a type List passes its list as one text."""
+def _names(tree: Any) -> set[str]:
+    """Return all texts in a tree of properties. A parameter of a type List passes its texts as one."""
     if isinstance(tree, str):
-        return tree.split(",")
-    if isinstance(tree, dict):
-        return [_flat(it) for it in tree.values()]
-    return [_flat(it) for it in tree] if isinstance(tree, list) else tree
+        return set(tree.split(","))
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return set[str]().union(*map(_names, parts))
 
 
 @dataclass

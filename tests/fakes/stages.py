@@ -17,6 +17,7 @@ from tests.fakes.templates import read
 
 STAGE = "prod"
 FINISHED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+ROLLED_BACK = "UPDATE_ROLLBACK_COMPLETE"  # also complete, if the stack went back to what a later deployment wants
 Parameters = Mapping[str, Mapping[str, str]]
 _SAMPLE = {
     "storage": {},
@@ -60,6 +61,7 @@ class Stage:
     aws: FakeAws = field(default_factory=FakeAws)
     lines: list[str] = field(default_factory=list)
     in_service: Thing | None = None  # the database of the last complete deployment
+    own: Parameters = field(default_factory=dict)  # the parameters of the last deployment, by part
 
     def __post_init__(self) -> None:
         self.cloud = Cloud(self.aws.client, self.aws.sleep)
@@ -68,15 +70,24 @@ class Stage:
     def deploy(self, own: Parameters | None = None) -> None:
         """Deploy the stacks as `Account.deploy` does. `own` are the stage's own parameters, by part."""
 
-        def given(part: str, outputs: ordered_stacks.Outputs) -> dict[str, str]:
-            computed = dict(_SAMPLE[part])
-            if part in PART_OF.values():
-                computed = {name: outputs[name] for name in computed}
-            return {**self.profile.parameters_of(part), **computed, **(own or {}).get(part, {})}
-
-        for _ in ordered_stacks.deploy(stacks, self.cloud, STAGE, self.profile.parts, given, self.lines.append):
+        self.own = own or {}
+        for _ in ordered_stacks.deploy(stacks, self.cloud, STAGE, self.profile.parts, self._given, self.lines.append):
             pass
         self.in_service = self.database
+
+    def plan(self) -> list[str]:
+        """Return what the last deployment would still change in a stage that exists, as `Account.plan` does."""
+        lines, outputs = list[str](), dict[str, str]()
+        for part in self.profile.parts:
+            lines += map(str, stacks.plan(self.cloud, STAGE, part, self._given(part, outputs)))
+            outputs |= stacks.outputs(self.cloud, STAGE, part)
+        return lines
+
+    def _given(self, part: str, outputs: Mapping[str, str]) -> dict[str, str]:
+        computed = dict(_SAMPLE[part])
+        if part in PART_OF.values():
+            computed = {name: outputs[name] for name in computed}
+        return {**self.profile.parameters_of(part), **computed, **self.own.get(part, {})}
 
     def destroy(self) -> None:
         self.in_service = None  # the command `destroy` allows the deletion of the database
@@ -106,7 +117,8 @@ class Stage:
     @property
     def is_complete(self) -> bool:
         protected = self.database is not None and self.database.protected
-        return protected and all(status in FINISHED for status in self.statuses)
+        finished = all(status in (*FINISHED, ROLLED_BACK) for status in self.statuses)
+        return protected and finished and (ROLLED_BACK not in self.statuses or self.plan() == [])
 
 
 def advice(error: CloudError) -> str:

@@ -21,6 +21,7 @@ from infra.sessions import session
 REGION = "us-east-1"
 # The models do not name the errors of requests with a wrong form, and of HEAD requests.
 _COMMON_ERRORS = {"ValidationError", "404", "403"}
+Note = Callable[[str, str, dict[str, Any]], None]  # takes the service, the operation and its parameters
 
 
 class Refused(Exception):
@@ -33,7 +34,7 @@ class Refused(Exception):
 
 @dataclass
 class Wire:
-    """A boto3 client. `backend` has a method for every operation; `admit` runs before each request.
+    """A boto3 client. `backend` has a method for every operation; `admit` runs before each request, and `note` gets it.
 
     It takes a third of a second to make a client, so all fake accounts share the clients of a process.
     """
@@ -41,12 +42,13 @@ class Wire:
     client: Any
     backend: object = None
     admit: Callable[[], None] = lambda: None
+    note: Note = lambda *_: None
 
 
-def client(service: str, backend: object, admit: Callable[[], None]) -> Any:
-    """Return the client of the service. From now on, `backend` answers the requests of this client."""
+def client(service: str, backend: object, admit: Callable[[], None], note: Note = lambda *_: None) -> Any:
+    """Return the client of the service. From now on, this backend answers its requests."""
     wire = _wire(service)
-    wire.backend, wire.admit = backend, admit
+    wire.backend, wire.admit, wire.note = backend, admit, note
     return wire.client
 
 
@@ -61,6 +63,7 @@ def _wire(service: str) -> Wire:
     def answer(model: OperationModel, context: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
         wire.admit()
         given = context["given"]
+        wire.note(service, model.name, given)
         problems = list(violations(given, model.input_shape)) if model.input_shape else []
         try:
             if problems:

@@ -45,7 +45,7 @@ def limits(target: Target) -> tuple[float, int]:
     return found["throttlingRateLimit"], found["throttlingBurstLimit"]
 
 
-def test_all_methods_of_the_api_are_limited_together(target: Target) -> None:
+def test_every_method_of_the_api_is_limited(target: Target) -> None:
     for _ in range(2):
         throttle.limit(target, 50)
         assert limits(target) == (50, 100)

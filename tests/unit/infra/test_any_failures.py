@@ -74,7 +74,7 @@ def deploy_and_follow_advice(stage: Stage, steps: list[Step]) -> None:
             return stage.deploy()
         except CloudError as error:
             said = advice(error)
-            if said.startswith(CONFIRMED):
+            if CONFIRMED in said:
                 assert any(step.deleted for step in steps), "no stack was deleted by hand, but a person must confirm"
                 stage.destroy()
             elif said == TAKEN:

@@ -268,6 +268,27 @@ def test_data_and_other_stages_are_out_of_reach(action: str, resource: str) -> N
     assert not allowed(PLAN, action, resource)
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "property_name", "tag"),
+    [
+        ("database", "Cluster", "DBClusterIdentifier", "aws:rds:primaryDBClusterArn"),
+        ("instance", "Instance", "DBInstanceIdentifier", "aws:rds:primaryDBInstanceArn"),
+    ],
+)
+def test_the_deployment_may_read_the_owners_password_of_its_own_database(
+    part: str, name: str, property_name: str, tag: str
+) -> None:
+    """RDS tags the secret with the ARN of the database."""
+    identifier = parsed(part)["Resources"][name]["Properties"][property_name]["Fn::Sub"].replace("${Stage}", "prod")
+    conditions = [
+        statement["Condition"]["StringEquals"].get(f"aws:ResourceTag/{tag}")
+        for statement in policies(DEPLOY)["Database"]["Statement"]
+        if statement["Action"] == "secretsmanager:GetSecretValue"
+    ]
+    kind = "cluster" if part == "database" else "db"
+    assert f"arn:aws:rds:{REGION}:{ACCOUNT}:{kind}:{identifier}" in conditions
+
+
 @pytest.mark.parametrize(("role", "subject"), [(PLAN, "pull_request"), (DEPLOY, "environment:${Environment}")])
 def test_only_workflows_of_the_repository_may_use_a_role(role: str, subject: str) -> None:
     [trust] = parsed("deployer")["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]

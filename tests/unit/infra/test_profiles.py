@@ -7,7 +7,8 @@ import pytest
 
 from infra.aws import costs
 from infra.aws.__main__ import PAGE, with_table
-from infra.aws.evaluation import applied
+from infra.aws.composition import composed
+from infra.aws.evaluation import applied, loaded
 from infra.aws.profiles import EXISTING, PROFILES, SMALL, STANDARD, TINY, changes, replaces_database
 from infra.aws.stacks import PARTS, TEMPLATES
 from infra.deploy.parameters import profile_of
@@ -145,3 +146,13 @@ def test_conditions_of_a_template_are_applied() -> None:
     assert applied(template, {})["Resources"] == {"One": one, "Three": three}
     assert applied(template, {"B": "1"})["Resources"]["One"] == {**one, "P": 1}
     assert set(applied(template, {"A": "y"})["Resources"]) == {"Two", "Three"}
+
+
+def test_an_instance_can_take_a_snapshot_of_an_instance_that_had_grown_to_its_limit() -> None:
+    """RDS refuses less storage than the snapshot has, and a limit that is less than a tenth above the storage."""
+    template: Any = loaded(composed(TEMPLATES, "instance", {}))
+    size, limit = (template["Parameters"][name] for name in ("StorageSize", "StorageLimit"))
+    assert template["Resources"]["Instance"]["Properties"]["MaxAllocatedStorage"] == {"Ref": "StorageLimit"}
+    assert size["MaxValue"] >= limit["Default"]
+    assert limit["Default"] >= 1.1 * size["Default"]
+    assert limit["MaxValue"] >= 1.1 * size["MaxValue"]
