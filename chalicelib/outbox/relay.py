@@ -7,9 +7,9 @@ the message again. So each message is sent at least once.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from chalicelib.cloud.event_bus import Event, EventBus, batches
 from chalicelib.cloud.topics import Topic
 from chalicelib.core.errors import NotFound, Unavailable, Unprocessable
 from chalicelib.outbox import load_events, notices
-from chalicelib.outbox.messages import BACKUPS, INVOKE, LOAD, Message, Order, Taken
+from chalicelib.outbox.messages import BACKUPS, LINES, Message, Order, Taken
 from chalicelib.outbox.notices import Notice
 
 _log = logging.getLogger("hireflow.outbox")
@@ -54,41 +54,36 @@ class Relay:
     channels: Channels
     relayed: Relayed = field(default_factory=Relayed)
     _sent: list[int] = field(default_factory=list)
-    _failure: Unavailable | None = None
+    _noteworthy: list[int] = field(default_factory=list)
+    _failures: dict[int, Unavailable] = field(default_factory=dict)  # by the number of the line
 
     def run(self, seconds: float, dead_letters: int | None = None) -> Relayed:
         """Send messages until there are no more, or about `seconds` are over.
 
-        Raises Unavailable if a service did not accept a message. All messages before it were sent and are deleted.
+        Raises Unavailable if a service did not accept a message. All messages before it were sent and are deleted, and
+        so are the messages of the other lines.
         """
         until, name = time.monotonic() + seconds, uuid4().hex
         taken = self.take(Order(name, dead_letters=dead_letters))
         while taken.messages:
             self._send(taken)
-            done = self._failure is not None or time.monotonic() > until
-            taken, self._sent = self.take(Order(name, self._sent, done=done)), []
+            lines = [line for line in range(len(LINES)) if line not in self._failures and time.monotonic() <= until]
+            taken = self.take(Order(name, self._sent, self._noteworthy, lines=lines))
+            self._sent, self._noteworthy = [], []
         self.relayed.busy = taken.busy
-        if self._failure is not None:
-            raise self._failure
+        for failure in self._failures.values():
+            raise failure
         return self.relayed
 
     def _send(self, taken: Taken) -> None:
-        """Send the messages. Invocations are a line of their own: a failure in one line does not hold up the other."""
-        invocations = [message for message in taken.messages if message.kind == INVOKE]
-        others = [message for message in taken.messages if message.kind != INVOKE]
-        with self._noting_failure():
-            self._invoke(invocations)
-        with self._noting_failure():
-            self._tell(others, taken.api_url)
+        for line, send in enumerate((self._invoke, self._announce, self._tell)):
+            try:
+                send([message for message in taken.messages if message.kind in LINES[line]], taken.api_url)
+            except Unavailable as error:
+                _log.warning("messages wait for the next relay: %s", error.detail)
+                self._failures[line] = error
 
-    @contextmanager
-    def _noting_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except Unavailable as error:
-            self._failure = error
-
-    def _invoke(self, messages: Iterable[Message]) -> None:
+    def _invoke(self, messages: Iterable[Message], _: str) -> None:
         for message in messages:
             try:
                 self.channels.invoke_later(message.body["function"], message.body["event"])
@@ -97,30 +92,31 @@ class Relay:
                 _log.error("an invocation was discarded: %s", error.detail)
             self._sent.append(message.id)
 
-    def _tell(self, messages: Sequence[Message], api_url: str) -> None:
-        """Send events and notices. The events between two messages about backups are sent in batches."""
-        rest = list(messages)
-        while rest:
-            loads = list(_leading(rest))
-            self._tell_loads(loads, api_url)
-            rest = rest[len(loads) :]
-            if rest:
-                self._publish(notices.of_backups(rest[0].body, self.channels.stage))
-                self._sent.append(rest.pop(0).id)
-
-    def _tell_loads(self, messages: Sequence[Message], api_url: str) -> None:
+    def _announce(self, messages: Sequence[Message], api_url: str) -> None:
+        """Send the events of loads in batches. The notices about these loads follow as messages of their own."""
         details = [load_events.detail(message.body, self.channels.stage, api_url) for message in messages]
         ended = iter(zip(messages, details, strict=True))
         events = [Event(load_events.SOURCE, load_events.DETAIL_TYPE, _json(detail)) for detail in details]
         for batch in batches(events):
             accepted = self.channels.bus.put(batch)
             self.relayed.events += accepted
-            for _ in range(accepted):
-                message, detail = next(ended)
-                self._publish(notices.of_load(detail, self.channels.stage, self.channels.percent), detail["dataset"])
-                self._sent.append(message.id)
+            for message, detail in islice(ended, accepted):
+                noteworthy = self.channels.topic is not None and self._notice(detail) is not None
+                (self._noteworthy if noteworthy else self._sent).append(message.id)
             if accepted < len(batch):
                 raise Unavailable("EventBridge did not accept an event")
+
+    def _tell(self, messages: Iterable[Message], api_url: str) -> None:
+        for message in messages:
+            if message.kind == BACKUPS:
+                self._publish(notices.of_backups(message.body, self.channels.stage))
+            else:
+                detail = load_events.detail(message.body, self.channels.stage, api_url)
+                self._publish(self._notice(detail), detail["dataset"])
+            self._sent.append(message.id)
+
+    def _notice(self, detail: load_events.Json) -> Notice | None:
+        return notices.of_load(detail, self.channels.stage, self.channels.percent)
 
     def _publish(self, notice: Notice | None, dataset: str | None = None) -> None:
         if notice is None or self.channels.topic is None:
@@ -131,15 +127,6 @@ class Relay:
             self.relayed.notices += 1
         except Unprocessable as error:
             _log.error("a notice was discarded: %s", error.detail)
-
-
-def _leading(messages: Iterable[Message]) -> Iterable[Message]:
-    """Return the messages before the first one that is not about a load."""
-    for message in messages:
-        if message.kind != LOAD:
-            assert message.kind == BACKUPS
-            return
-        yield message
 
 
 def _json(detail: load_events.Json) -> str:

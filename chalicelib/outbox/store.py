@@ -6,15 +6,15 @@ an invocation of the relay can, so it never ends while its holder is still sendi
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from chalicelib.cloud.database import Session
-from chalicelib.outbox.messages import INVOKE, Message, Order, Taken
+from chalicelib.outbox.messages import INVOKE, LINES, NOTICE, Message, Order, Taken
 
 LEASE = timedelta(seconds=90)  # longer than the timeout of the function `relay`
-MOST = 50  # messages of each of the two lines that the relay takes at once; their JSON form must fit into 6 MB
+MOST = 50  # messages of each line that the relay takes at once; their JSON form must fit into 6 MB
 KEPT = timedelta(days=7)  # a message that could not be sent is discarded after this time
 INVOCATIONS_KEPT = timedelta(hours=6)  # Lambda, too, discards an event after this time
 
@@ -32,14 +32,20 @@ def take(session: Session, order: Order) -> Taken:
     The messages are not deleted yet. If the relay dies, the next relay gets them again.
     """
     session.run("DELETE FROM outbox WHERE id = ANY(CAST(:sent AS bigint[]))", sent=order.sent)
+    if order.noteworthy:
+        session.run(
+            "UPDATE outbox SET kind = :notice WHERE id = ANY(CAST(:ids AS bigint[]))",
+            notice=NOTICE,
+            ids=order.noteworthy,
+        )
     if order.dead_letters is not None:
         session.run("UPDATE relay_state SET dead_letters = :depth, measured_at = now()", depth=order.dead_letters)
-    if order.done:
+    if not order.lines:
         _release(session, order.relay)
         return Taken()
     if not _leased(session, order.relay):
         return Taken(busy=True)
-    messages = (*_next(session, "="), *_next(session, "<>"))
+    messages = tuple(message for line in order.lines for message in _next(session, LINES[line]))
     if not messages:
         _release(session, order.relay)
         return Taken()
@@ -58,12 +64,11 @@ def discard_old(session: Session) -> int:
     )
 
 
-def _next(session: Session, comparison: str) -> list[Message]:
-    """Return the next invocations, or the next other messages. Events and notices need their common order. They must
-    not hold up invocations, which wait for nothing."""
-    rows = session.run(
-        f"SELECT id, kind, body FROM outbox WHERE kind {comparison} '{INVOKE}' ORDER BY id LIMIT :most", most=MOST
-    )
+def _next(session: Session, kinds: Sequence[str]) -> list[Message]:
+    """Return the next messages of a line. The kinds are part of the text of the statement, so that Postgres can use the
+    partial index."""
+    listed = ", ".join(f"'{kind}'" for kind in kinds)
+    rows = session.run(f"SELECT id, kind, body FROM outbox WHERE kind IN ({listed}) ORDER BY id LIMIT :most", most=MOST)
     return [Message(*row) for row in rows]
 
 
