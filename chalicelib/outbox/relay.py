@@ -56,6 +56,7 @@ class Relay:
     _sent: list[int] = field(default_factory=list)
     _noteworthy: list[int] = field(default_factory=list)
     _failures: dict[int, Unavailable] = field(default_factory=dict)  # by the number of the line
+    _until: float = 0.0
 
     def run(self, seconds: float, dead_letters: int | None = None) -> Relayed:
         """Send messages until there are no more, or about `seconds` are over.
@@ -63,17 +64,22 @@ class Relay:
         Raises Unavailable if a service did not accept a message. All messages before it were sent and are deleted, and
         so are the messages of the other lines.
         """
-        until, name = time.monotonic() + seconds, uuid4().hex
+        self._until, name = time.monotonic() + seconds, uuid4().hex
         taken = self.take(Order(name, dead_letters=dead_letters))
         while taken.messages:
             self._send(taken)
-            lines = [line for line in range(len(LINES)) if line not in self._failures and time.monotonic() <= until]
+            lines = [line for line in range(len(LINES)) if line not in self._failures and not self._is_late()]
             taken = self.take(Order(name, self._sent, self._noteworthy, lines=lines))
             self._sent, self._noteworthy = [], []
         self.relayed.busy = taken.busy
         for failure in self._failures.values():
             raise failure
         return self.relayed
+
+    def _is_late(self) -> bool:
+        """Return whether the time is over. It is checked after each request, because the relay must delete what it has
+        sent before its function times out, however slow a service is."""
+        return time.monotonic() > self._until
 
     def _send(self, taken: Taken) -> None:
         for line, send in enumerate((self._invoke, self._announce, self._tell)):
@@ -91,6 +97,8 @@ class Relay:
             except NotFound as error:  # the sweep offers the object again
                 _log.error("an invocation was discarded: %s", error.detail)
             self._sent.append(message.id)
+            if self._is_late():
+                break
 
     def _announce(self, messages: Sequence[Message], api_url: str) -> None:
         """Send the events of loads in batches. The notices about these loads follow as messages of their own."""
@@ -105,6 +113,8 @@ class Relay:
                 (self._noteworthy if noteworthy else self._sent).append(message.id)
             if accepted < len(batch):
                 raise Unavailable("EventBridge did not accept an event")
+            if self._is_late():
+                break
 
     def _tell(self, messages: Iterable[Message], api_url: str) -> None:
         for message in messages:
@@ -114,6 +124,8 @@ class Relay:
                 detail = load_events.detail(message.body, self.channels.stage, api_url)
                 self._publish(self._notice(detail), detail["dataset"])
             self._sent.append(message.id)
+            if self._is_late():
+                break
 
     def _notice(self, detail: load_events.Json) -> Notice | None:
         return notices.of_load(detail, self.channels.stage, self.channels.percent)
