@@ -50,7 +50,7 @@ def page() -> Response:
         **web_files.SAME_ORIGIN,
         "script-src": f"'{pages.asset_hash('page.js')}'",
         "style-src": f"'{pages.asset_hash('page.css')}'",
-        "connect-src": f"'self' {parts.storage.landing.form_origin()}",
+        "connect-src": f"'self' {parts.storage.form_origin()}",
     }
     html = pages.render("page.html", authentication=parts.settings.authentication)
     return web_files.page(routes.current_request, html, policy)

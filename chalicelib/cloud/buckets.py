@@ -225,8 +225,8 @@ class Bucket:
         return Form(form["url"], form["fields"])
 
     def form_origin(self) -> str:
-        """Return the origin to which upload forms are sent, for example https://bucket.s3.amazonaws.com. The origin
-        differs between the regions and partitions of AWS, so it is read from a form. Raises StorageUnavailable."""
+        """Return the origin to which forms are sent, for example https://bucket.s3.amazonaws.com. It is
+        read from a form. Raises StorageUnavailable."""
         address = urlsplit(self.presigned_post("origin", size=0, seconds=1).url)
         return f"{address.scheme}://{address.netloc}"
 

@@ -7,6 +7,7 @@ SQLAlchemy. No other module imports pg8000.
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 PING_TIMEOUT = 1.5
 CONNECT_TIMEOUT = 3.0
 ROLLBACK_TIMEOUT = 2.0
+AWAKE = 30.0  # an idle connection is kept awake so often; `migrations.limits` says when Postgres ends it
 _CANCEL_AHEAD = 0.5  # seconds; the server cancels a statement this long before the socket would time out
 # The first characters of the SQLSTATEs that a server sends if it cannot process statements now. The SQLSTATE 25006
 # comes from a primary that became a read-only standby.
@@ -100,6 +102,7 @@ class Session:
     def __init__(self, connection: pg8000.native.Connection, wire: _Wire) -> None:
         self._connection, self._wire = connection, wire
         self.broken = False
+        self._idle_since: float | None = None  # None while a statement runs
 
     def alive(self, *settings: str) -> bool:
         """Return whether the server responds to a ping in time. The ping sets the statement timeout and runs
@@ -148,8 +151,14 @@ class Session:
         """Run `COPY … TO STDOUT` and write each row to `target` as soon as the row arrives."""
         self._guarded(lambda: self._connection.run(sql, stream=target))
 
+    def keep_awake(self, after: float = AWAKE) -> None:
+        """Run a statement if there was none for `after` seconds. Do nothing while a statement, such as COPY, runs."""
+        if self._idle_since is not None and time.monotonic() - self._idle_since >= after:
+            self.run("SELECT")
+
     def _guarded(self, call: Callable[[], Any]) -> Any:
         self._wire.socket.settimeout(deadline.left())
+        self._idle_since = None
         try:
             return call()
         except DatabaseError as error:
@@ -162,6 +171,8 @@ class Session:
         except BaseException:  # the caller's stream has raised an exception, so the statement is unfinished
             self.broken = True
             raise
+        finally:
+            self._idle_since = time.monotonic()
 
     def _translate(self, error: Exception) -> Exception:
         state = sqlstate(error)

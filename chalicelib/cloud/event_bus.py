@@ -12,6 +12,7 @@ from chalicelib.core.errors import Unavailable
 MOST_ENTRIES, MOST_BYTES = 10, 256 * 1024  # the limits of one request
 # EventBridge documents these errors as errors of the event itself, so no later attempt can succeed.
 _PERMANENT = ("InvalidArgument", "MalformedDetail")
+_INVALID_REQUEST = "ValidationException"  # the whole request was refused, for example because it is too large
 _log = logging.getLogger("hireflow.outbox")
 
 
@@ -46,7 +47,11 @@ class EventBus:
         entries = [{"Source": e.source, "DetailType": e.detail_type, "Detail": e.detail} for e in events]
         try:
             results = self._events.put_events(Entries=entries)["Entries"]
-        except (BotoCoreError, ClientError, OSError) as error:
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == _INVALID_REQUEST:
+                return self._put_each(events)
+            raise Unavailable(f"EventBridge accepts no events now: {type(error).__name__}") from error
+        except (BotoCoreError, OSError) as error:
             raise Unavailable(f"EventBridge accepts no events now: {type(error).__name__}") from error
         for number, result in enumerate(results):
             code = result.get("ErrorCode")
@@ -56,6 +61,17 @@ class EventBus:
                 _log.warning("EventBridge did not accept an event: %s", code)
                 return number
         return len(results)
+
+    def _put_each(self, events: Sequence[Event]) -> int:
+        """Send each event of a request that EventBridge can never accept in a request of its own, so that one bad event
+        does not hold up the others. Discard an event that is refused even then."""
+        if len(events) > 1:
+            for number, event in enumerate(events):
+                if self.put([event]) == 0:
+                    return number
+        else:
+            _log.error("an event was discarded, because EventBridge can never accept it: %s", _INVALID_REQUEST)
+        return len(events)
 
     @cached_property
     def _events(self) -> Any:

@@ -13,6 +13,7 @@ from chalicelib.core import deadline
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+from chalicelib.cloud import form_origins
 from chalicelib.cloud.buckets import Bucket
 
 BRIEF = 60.0  # seconds; a function that has less time than this uses shorter timeouts for S3
@@ -42,6 +43,11 @@ class Storage:
             Bucket(name, client_maker, signer_maker) for name in (landing, errored, backup)
         )
 
+    def form_origin(self) -> str:
+        """Return the origin to which the forms of the landing bucket are sent. Raises StorageUnavailable."""
+        computed = form_origins.computed(self.landing.name, os.environ, self._public_url)
+        return computed or self.landing.form_origin()
+
     def _default_client(self) -> "S3Client":
         with self._lock:
             if self._request_client is None:
@@ -70,8 +76,8 @@ class Storage:
                 import boto3
                 from botocore.config import Config
 
-                given = self._public_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-                style: Any = {"addressing_style": "path" if given else "virtual"}
+                is_emulator = form_origins.endpoint(os.environ, self._public_url)
+                style: Any = {"addressing_style": "path" if is_emulator else "virtual"}
                 config = Config(signature_version="s3v4", s3=style)
                 self._signing_client = boto3.client("s3", endpoint_url=self._public_url or None, config=config)
         return self._signing_client

@@ -1,6 +1,8 @@
-"""Defines the streams that the packages pass to each other. Two wrappers check the deadline or compute a checksum."""
+"""Defines the streams that the packages pass to each other. Wrappers check the deadline, compute a
+checksum, or do something else before each read."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Protocol
 
 from chalicelib.core import deadline
@@ -48,6 +50,17 @@ class InTime:
 
     def read(self, size: int, /) -> bytes:
         deadline.left()
+        return self._stream.read(size)
+
+
+class Attended:
+    """Wraps a stream that may take long to read. Calls `attend` before each read."""
+
+    def __init__(self, stream: Readable, attend: Callable[[], None]) -> None:
+        self._stream, self._attend = stream, attend
+
+    def read(self, size: int, /) -> bytes:
+        self._attend()
         return self._stream.read(size)
 
 

@@ -1,7 +1,7 @@
 """Holds the state that all steps of one attempt at a load share."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -10,20 +10,24 @@ from chalicelib.cloud.object_streams import ObjectStream
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import Dataset
 from chalicelib.core.errors import LoadError, NotFound
-from chalicelib.core.streams import Hashed, Peekable
+from chalicelib.core.streams import Attended, Hashed, Peekable
 from chalicelib.ingest.reject_files import ReportedLoad
 from chalicelib.loads.claims import Claim
 from chalicelib.loads.object_versions import ObjectCreated
 
 
 class ObjectBody:
-    """An opened object: read `stream` to its end, then `verify`. S3 gives `etag`, `size` (bytes) and `metadata`."""
+    """An opened object: read `stream` to its end, then `verify`. S3 gives `etag`, `size` (bytes) and `metadata`.
 
-    def __init__(self, body: ObjectStream, sha256: str | None) -> None:
+    `attend` is called before each read. The connection that holds the claim has to be kept awake while much of an
+    object is read without a statement: to skip what earlier invocations have staged, or to read a workbook."""
+
+    def __init__(self, body: ObjectStream, sha256: str | None, attend: Callable[[], None]) -> None:
         self.size, self.etag, self.metadata = body.size, body.etag, body.metadata
         self._sha256 = sha256
-        self._hashed = Hashed(body) if sha256 else None
-        self.stream = Peekable(self._hashed or body)
+        attended = Attended(body, attend)
+        self._hashed = Hashed(attended) if sha256 else None
+        self.stream = Peekable(self._hashed or attended)
 
     def verify(self) -> None:
         """Raise LoadError if the claim has a checksum, and the object has another checksum."""
@@ -70,6 +74,6 @@ class Attempt:
         except NotFound as error:
             raise LoadError("the object no longer exists") from error
         try:
-            yield ObjectBody(body, self.claim.sha256)
+            yield ObjectBody(body, self.claim.sha256, self.session.keep_awake)
         finally:
             body.close()

@@ -17,6 +17,9 @@ CANCELLED = "cancelled before its file arrived; a file that arrives later gets a
 # waits for its object. An upload that has failed does not wait any more, because its client knows that it has failed.
 # A file that arrives later gets a new load.
 AWAITS_OBJECT = "(version IS NULL AND (kind = 'restore' OR (kind <> 'api' AND status = 'queued')))"
+# An SQL condition: the load is an announced upload that waits for its file. The kind of an upload depends on the name
+# of its file.
+_AWAITS_FILE = "(version IS NULL AND kind NOT IN ('restore', 'api') AND status = 'queued')"
 
 
 def queue_restore(
@@ -87,8 +90,7 @@ def expire_uploads(session: Session, wait: timedelta) -> int:
     """
     return session.affected(
         "UPDATE loads SET status = 'failed', finished_at = now(), error = :error"
-        " WHERE version IS NULL AND kind = 'csv' AND status = 'queued'"
-        " AND queued_at < now() - CAST(:wait AS interval)",
+        f" WHERE {_AWAITS_FILE} AND queued_at < now() - CAST(:wait AS interval)",
         error=NEVER_CAME,
         wait=f"{wait.total_seconds()} seconds",
     )
@@ -103,7 +105,7 @@ def cancel_upload(session: Session, load_id: int) -> str | None:
     """
     source = session.scalar(
         "UPDATE loads SET status = 'skipped', finished_at = now(), error = :error"
-        " WHERE id = :id AND version IS NULL AND kind = 'csv' AND status = 'queued' RETURNING source",
+        f" WHERE id = :id AND {_AWAITS_FILE} RETURNING source",
         id=load_id,
         error=CANCELLED,
     )

@@ -19,7 +19,7 @@ GRANTS = {
     "open_rejects": "SELECT, INSERT, DELETE",
     "database_identity": "SELECT",
     "deployment": "SELECT",
-    "outbox": "SELECT, INSERT, DELETE",
+    "outbox": "SELECT, INSERT, UPDATE, DELETE",
     "relay_state": "SELECT, UPDATE",
     "late_backups": "SELECT, UPDATE",
     "dataset_state": "SELECT, UPDATE",

@@ -198,10 +198,15 @@ outbox = Table(  # the messages that the relay has not sent yet
     "outbox",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("kind", Text, CheckConstraint("kind IN ('load', 'backups', 'invoke')", name="kind"), nullable=False),
+    Column(
+        "kind",
+        Text,
+        CheckConstraint("kind IN ('load', 'notice', 'backups', 'invoke')", name="kind"),
+        nullable=False,
+    ),
     Column("body", JSONB, nullable=False),
     _instant("created_at", default=True),
-    Index("outbox_invocations_idx", "id", postgresql_where=text("kind = 'invoke'")),
+    Index("outbox_others_idx", "kind", "id", postgresql_where=text("kind <> 'load'")),
 )
 
 relay_state = Table(  # this table always has one row

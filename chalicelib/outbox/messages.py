@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-LOAD = "load"  # a load has ended
-BACKUPS = "backups"  # backups are late, or are in time again
+LOAD = "load"  # a load has ended: its event has to be sent
+NOTICE = "notice"  # the event of a load was sent, and people have to be told
+BACKUPS = "backups"  # backups are late, or are in time again: people have to be told
 INVOKE = "invoke"  # a function has to be invoked
+# The kinds of the messages that go to one service. The messages of a line keep their order. A service that refuses
+# messages does not hold up the other lines.
+LINES = ((INVOKE,), (LOAD,), (NOTICE, BACKUPS))
 Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message of the outbox. `id` gives the order of the messages. `kind` is LOAD, BACKUPS or INVOKE."""
+    """A message of the outbox. `id` gives the order of the messages. `kind` is one of the constants of this
+    module."""
 
     id: int
     kind: str
@@ -24,14 +29,16 @@ class Order:
     """A request of the function `relay` to the function `outbox`.
 
     `relay` is the name of the relay's invocation. `sent` are the ids of the messages that this invocation has sent.
-    `dead_letters` is the depth of the dead-letter queue, or None if the relay has not measured it. `done` says that the
-    relay wants no further messages.
+    `noteworthy` are the ids of messages about loads that need a notice, after this invocation has sent their events.
+    `dead_letters` is the depth of the dead-letter queue, or None if the relay has not measured it. `lines` are the
+    positions in LINES from which the relay wants further messages. Without further messages, `lines` is empty.
     """
 
     relay: str
     sent: list[int] = field(default_factory=list)
+    noteworthy: list[int] = field(default_factory=list)
     dead_letters: int | None = None
-    done: bool = False
+    lines: list[int] = field(default_factory=lambda: [*range(len(LINES))])
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ than an invocation can run, so it never ends while its holder is still sending.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from chalicelib.cloud.database import Session
-from chalicelib.outbox.messages import INVOKE, Message, Order, Taken
+from chalicelib.outbox.messages import INVOKE, LINES, NOTICE, Message, Order, Taken
 
 LEASE = timedelta(seconds=90)  # longer than the timeout of the function `relay`
-MOST = 50  # messages of each sequence (see `_next`) in one response; as JSON, they must fit into 6 MB
+MOST = 50  # messages of each line that the relay takes at once; their JSON form must fit into 6 MB
 KEPT = timedelta(days=7)  # a message that could not be sent is discarded after this time
 INVOCATIONS_KEPT = timedelta(hours=6)  # Lambda, too, discards an event after this time
 
@@ -33,14 +33,20 @@ def take(session: Session, order: Order) -> Taken:
     its next invocation gets them again.
     """
     session.run("DELETE FROM outbox WHERE id = ANY(CAST(:sent AS bigint[]))", sent=order.sent)
+    if order.noteworthy:
+        session.run(
+            "UPDATE outbox SET kind = :notice WHERE id = ANY(CAST(:ids AS bigint[]))",
+            notice=NOTICE,
+            ids=order.noteworthy,
+        )
     if order.dead_letters is not None:
         session.run("UPDATE relay_state SET dead_letters = :depth, measured_at = now()", depth=order.dead_letters)
-    if order.done:
+    if not order.lines:
         _release(session, order.relay)
         return Taken()
     if not _leased(session, order.relay):
         return Taken(busy=True)
-    messages = (*_next(session, "="), *_next(session, "<>"))
+    messages = tuple(message for line in order.lines for message in _next(session, LINES[line]))
     if not messages:
         _release(session, order.relay)
         return Taken()
@@ -59,13 +65,11 @@ def discard_old(session: Session) -> int:
     )
 
 
-def _next(session: Session, comparison: str) -> list[Message]:
-    """Return the next invocations if `comparison` is "=", or the next other messages if it is "<>". Events and notices
-    are one sequence, because their common order matters. Invocations are a sequence of their own, so that events and
-    notices never hold them up."""
-    rows = session.run(
-        f"SELECT id, kind, body FROM outbox WHERE kind {comparison} '{INVOKE}' ORDER BY id LIMIT :most", most=MOST
-    )
+def _next(session: Session, kinds: Sequence[str]) -> list[Message]:
+    """Return the next messages of a line. The kinds are part of the text of the statement, so that Postgres can use the
+    partial index."""
+    listed = ", ".join(f"'{kind}'" for kind in kinds)
+    rows = session.run(f"SELECT id, kind, body FROM outbox WHERE kind IN ({listed}) ORDER BY id LIMIT :most", most=MOST)
     return [Message(*row) for row in rows]
 
 

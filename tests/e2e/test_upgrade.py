@@ -65,7 +65,9 @@ def filled(earlier: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         old = Cloud(commands, commands.state.read_env(), documented=False)
         tokens, letter = make_tokens(old), fill(old)
         earlier.run("down")
-        yield Filled(commands, tokens, letter, Copies.of(commands.state, tmp_path_factory.mktemp("filled")))
+        yield Filled(
+            commands, tokens, letter, old.backups[-1], Copies.of(commands.state, tmp_path_factory.mktemp("filled"))
+        )
     finally:
         commands.clean()
 
@@ -78,7 +80,7 @@ def upgrade(earlier: Release, filled: Filled, request: pytest.FixtureRequest) ->
         filled.copies.bring_back()
         earlier.run("up")
         old = Cloud(commands, commands.state.read_env(), documented=False)
-        upgrade = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter)
+        upgrade = Upgrade(old, old.env, Seen.of(old), filled.tokens, filled.letter, filled.point)
         upgrade.announced = commands.not_deployed(commands.kept_settings())
         # From here on the commands get no SETTINGS in the environment. The stage must have kept the settings.
         with interrupted(old) as upgrade.never_begun:
@@ -227,7 +229,7 @@ def test_restore_points_are_listed_and_sound_and_can_be_restored(upgrade: Upgrad
         assert not any([report["faults"], *(table["faults"] for table in report["tables"].values())])
     cloud.sql("DELETE FROM hired_employees; DELETE FROM departments; DELETE FROM jobs")
     for route in ("department", "job", "hired_employee"):
-        load = cloud.restore(route, points[0])
+        load = cloud.restore(route, upgrade.point)
         assert (load["status"], load["rejected"]) == ("succeeded", 0)
     names = dict(cloud.table("departments"))
     assert (names[1], names[2]) == ("Sales", "Changed since")

@@ -72,13 +72,15 @@ def objects(cloud: Cloud, bucket: str) -> dict[str, str]:
 
 @dataclass
 class Upgrade:
-    """A stage before and after the upgrade. `letter` is the body of the message in its dead-letter queue."""
+    """A stage before and after the upgrade. `letter` is the body of the message in its dead-letter queue. `point` is
+    the restore point that `fill` made last. The schedule may have made newer ones."""
 
     cloud: Cloud
     earlier_env: Mapping[str, str]
     before: Seen
     tokens: dict[str, str]
     letter: str
+    point: str
     # Before the upgrade, `make status` listed these settings as not yet deployed.
     announced: list[str] = field(default_factory=list)
     never_begun: set[str] = field(default_factory=set)  # sources of the files whose events the earlier release lost
@@ -124,12 +126,13 @@ def _copy(source: Path, target: Path) -> None:
 
 @dataclass(frozen=True)
 class Filled:
-    """A stopped stage that has data. `tokens` are its tokens by role, `letter` is the body of its dead letter, and
-    `copies` are the copies of its folders."""
+    """A stopped stage that has data. `tokens` are its tokens by role, `letter` is the body of its dead letter, `point`
+    is the restore point that `fill` made last, and `copies` are the copies of its folders."""
 
     commands: Commands
     tokens: dict[str, str]
     letter: str
+    point: str
     copies: Copies
 
 

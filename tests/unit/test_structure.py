@@ -1,11 +1,14 @@
 """Tests the structure of the code: which packages a package may import, and which modules a cold start loads."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.unit.core.test_settings import COMPLETE
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "chalicelib"
@@ -276,6 +279,24 @@ def test_a_cold_start_of_the_api_loads_only_what_it_needs() -> None:
     code = f"import sys, app; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_first_page_of_the_dashboard_needs_no_boto3() -> None:
+    """Importing boto3 would take the largest part of the first request."""
+    code = (
+        "import json, sys, app\n"
+        "context = {'httpMethod': 'GET', 'resourcePath': '/', 'requestId': 'r', 'identity': {}}\n"
+        "event = {'requestContext': context, 'headers': {}, 'multiValueHeaders': {}, 'body': None,"
+        " 'pathParameters': None, 'multiValueQueryStringParameters': None, 'stageVariables': None,"
+        " 'isBase64Encoded': False}\n"
+        "response = app.app(event, None)\n"
+        "policy = response['headers']['Content-Security-Policy']\n"
+        "print(response['statusCode'], 'landing.s3.eu-west-1.' in policy,"
+        " [name for name in ('boto3', 'botocore') if name in sys.modules])"
+    )
+    env = {**COMPLETE, "PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "eu-west-1", "AWS_CONFIG_FILE": "/nonexistent"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "200 True []"
 
 
 def test_a_load_of_a_csv_file_does_not_import_the_reader_of_workbooks() -> None:

@@ -25,11 +25,12 @@ INSERT INTO deployment (api_url) VALUES ('');
 
 CREATE TABLE outbox (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT outbox_pkey PRIMARY KEY,
-    kind text NOT NULL CONSTRAINT outbox_kind_check CHECK (kind IN ('load', 'backups', 'invoke')),
+    kind text NOT NULL CONSTRAINT outbox_kind_check
+        CHECK (kind IN ('load', 'notice', 'backups', 'invoke')),
     body jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX outbox_invocations_idx ON outbox (id) WHERE kind = 'invoke';
+CREATE INDEX outbox_others_idx ON outbox (kind, id) WHERE kind <> 'load';
 
 CREATE TABLE relay_state (
     holder text NOT NULL CONSTRAINT relay_state_pkey PRIMARY KEY,

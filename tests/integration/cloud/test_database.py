@@ -263,6 +263,24 @@ def test_the_error_of_a_lost_commit_says_that_its_outcome_is_not_known(database_
     database.close()
 
 
+def test_a_connection_is_kept_awake_between_statements_but_not_during_one(database: Database) -> None:
+    def work(after: float) -> Iterator[bytes]:
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            session.keep_awake(after)
+            yield b""
+
+    with database.session() as session:
+        session.run("SET idle_session_timeout = 300; CREATE TEMP TABLE t (a text)")
+        assert list(work(after=0.05))[-1] == b""
+        assert session.copy_in("COPY t FROM STDIN", work(after=0)) == 0
+        assert not session.broken
+        session.run("SELECT 1")
+        list(work(after=10))
+        with pytest.raises(DatabaseUnavailable):
+            session.run("SELECT 1")
+
+
 def test_no_connection_is_opened_after_the_deadline(database: Database) -> None:
     with pytest.raises(OutOfTime), deadline.within(0), database.session():
         pass

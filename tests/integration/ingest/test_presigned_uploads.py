@@ -118,8 +118,11 @@ def test_a_file_with_another_name_in_the_folder_of_an_upload_gets_its_own_load(a
 # --- no file arrives
 
 
-def test_an_upload_without_a_file_fails_some_time_after_its_form_has_expired(api: Api, landing: Landing) -> None:
-    ordered = order(api)
+@pytest.mark.parametrize("filename", ["new.csv", "new.xlsx", "new.avro"])
+def test_an_upload_without_a_file_fails_some_time_after_its_form_has_expired(
+    api: Api, landing: Landing, filename: str
+) -> None:
+    ordered = order(api, filename=filename)
     age(landing, ordered["load_id"], timedelta(seconds=FORM_SECONDS, minutes=30))
     assert swept(landing) == 0, "the sweep marked a load as failed while S3 may still be receiving the file"
     age(landing, ordered["load_id"], upkeep.UPLOAD_WAIT + timedelta(seconds=1))
@@ -268,8 +271,9 @@ def cancel(api: Api, load_id: int | str) -> Response:
     return api.send("DELETE", f"/uploads/{load_id}")
 
 
-def test_an_upload_can_be_cancelled_repeatedly_before_its_file_comes(api: Api, landing: Landing) -> None:
-    ordered = order(api)
+@pytest.mark.parametrize("filename", ["new.csv", "new.xlsx", "new.avro"])
+def test_an_upload_can_be_cancelled_repeatedly_before_its_file_comes(api: Api, landing: Landing, filename: str) -> None:
+    ordered = order(api, filename=filename)
     for _ in range(2):
         response = cancel(api, ordered["load_id"])
         assert (response.status, response.body) == (204, None)

@@ -2,7 +2,7 @@
 superuser."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,6 +163,23 @@ def test_a_role_that_logs_in_with_tokens_has_no_password(stage: Stage) -> None:
     assert stage.migrate("again") == []  # RDS refuses the passwords of the members of rds_iam
     assert not stage.logs_in_with_tokens()
     assert stage.accepts("again")
+
+
+@pytest.mark.parametrize("is_foreign", [False, True])
+def test_the_log_of_a_server_that_logs_changes_has_no_password(
+    stage: Stage, is_foreign: bool, request: pytest.FixtureRequest
+) -> None:
+    if is_foreign:
+        request.getfixturevalue("foreign")
+    stage.run("ALTER ROLE boss SET log_statement = 'mod'")
+    try:
+        with suppress(ConfigurationError):  # the owner may not change the role of somebody else
+            stage.migrate("zebra's secret")
+    finally:
+        stage.run("ALTER ROLE boss RESET log_statement")
+    logged = (stage.server.home / "postgres.log").read_text()
+    assert is_foreign or f"GRANT SELECT ON deployment TO {APP}" in logged
+    assert "zebra" not in logged
 
 
 def test_logins_with_tokens_need_a_server_that_has_them(stage: Stage) -> None:

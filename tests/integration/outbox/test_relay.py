@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from chalicelib.core.errors import Unavailable
 from chalicelib.outbox import late_backups, store
 from chalicelib.outbox.invocations import ByRelay
 from chalicelib.outbox.messages import Order
+from chalicelib.outbox.relay import Relay
 from chalicelib.recovery import dead_letters
 from infra.venv import ROOT
 from tests.integration.landing import Landing
@@ -85,7 +87,7 @@ def test_only_one_relay_sends_at_a_time(stage: Stage) -> None:
     assert len(stage.take(Order("first")).messages) == 1
     assert stage.take(Order("second")).busy
     assert len(stage.take(Order("first")).messages) == 1  # the holder renews its lease
-    assert not stage.take(Order("first", done=True)).messages
+    assert not stage.take(Order("first", lines=[])).messages
     assert len(stage.take(Order("second")).messages) == 1
     end_lease(stage)
     assert len(stage.take(Order("third")).messages) == 1
@@ -94,9 +96,42 @@ def test_only_one_relay_sends_at_a_time(stage: Stage) -> None:
 
 
 def test_the_relay_leaves_messages_for_the_next_one_when_its_time_is_over(stage: Stage) -> None:
-    end_loads(stage, store.MOST + 1)
-    assert stage.relay(seconds=0).events == store.MOST
-    assert stage.relay(seconds=0).events == 1
+    """A slow service must not keep the relay from deleting what it has sent."""
+    end_loads(stage, 12, "failed")
+    for _ in range(2):
+        ByRelay(stage.database).invoke_later("ingest", {})
+    found = [stage.relay(seconds=0) for _ in range(3)]
+    assert [one.events for one in found] == [10, 2, 0]
+    assert [one.invocations for one in found] == [1, 1, 0]
+    assert [one.notices for one in found] == [0, 1, 1]
+    assert sent(stage) == list(range(1, 13))
+    assert len(stage.messages("notice")) == 10
+
+
+@pytest.mark.parametrize("code", ["Throttling", "NotFound", "AuthorizationError", "KMSDisabled"])
+def test_a_topic_that_accepts_no_notices_holds_up_no_event(stage: Stage, code: str) -> None:
+    end_loads(stage, 2, "failed")
+    end_loads(stage, 2 * store.MOST)
+    ByRelay(stage.database).invoke_later("ingest", {"Records": []})
+    stage.services.error = ClientError({"Error": {"Code": code, "Message": ""}}, "Publish")
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="SNS"):
+            stage.relay()
+    assert sent(stage) == list(range(1, 2 * store.MOST + 3))  # each event once
+    assert len(stage.services.invocations) == 1
+    assert stage.messages() == []
+    assert [body["load_id"] for body in stage.messages("notice")] == [1, 2]
+    stage.services.error = None
+    assert stage.relay().notices == 2
+    assert [notice["Subject"].split(" ")[3] for notice in stage.services.notices] == ["1", "2"]
+    assert len(sent(stage)) == 2 * store.MOST + 2
+
+
+def test_notices_follow_their_events_and_no_notice_waits_without_a_topic(stage: Stage) -> None:
+    end_loads(stage, 1, "failed")
+    channels = replace(stage.services.channels(), topic=None)
+    assert Relay(stage.take, channels).run(60).events == 1
+    assert (stage.messages(), stage.messages("notice"), stage.services.notices) == ([], [], [])
 
 
 def test_a_notice_that_sns_does_not_accept_now_is_sent_next_time(stage: Stage) -> None:
@@ -105,10 +140,10 @@ def test_a_notice_that_sns_does_not_accept_now_is_sent_next_time(stage: Stage) -
     stage.services.error = ClientError({"Error": {"Code": "Throttling", "Message": ""}}, "Publish")
     with pytest.raises(Unavailable):
         stage.relay()
-    assert [body["status"] for body in stage.messages()] == ["failed"]
+    assert [body["status"] for body in stage.messages("notice")] == ["failed"]
     stage.services.error = None
     assert stage.relay().notices == 1
-    assert sent(stage) == [1, 2, 2]
+    assert sent(stage) == [1, 2]
     [notice] = stage.services.notices
     assert notice["MessageAttributes"]["kind"] == {"DataType": "String", "StringValue": "load_failed"}
     assert {name: value["StringValue"] for name, value in notice["MessageAttributes"].items()} == {

@@ -26,7 +26,9 @@ from tests.openapi import described
 HARMLESS = ["", "-", "_", ".", "..", " ", "?", "#", "%2F", "+", "$", "{filename}", "é", "\U0001f600", ".csv", ".avro"]
 HOSTILE = ["/", "\\", "\0", "\n", "\x7f", "\x85", "\ud800", "${filename}"]
 PARTS = st.sampled_from([*HARMLESS, *HOSTILE, *DATASETS, *(d.route for d in DATASETS.values())]) | st.text(max_size=5)
-NAMES = st.builds("{}{}".format, st.lists(PARTS, max_size=6).map("".join), st.sampled_from(["", ".csv", ".csv.gz"]))
+NAMES = st.builds(
+    "{}{}".format, st.lists(PARTS, max_size=6).map("".join), st.sampled_from(["", ".csv", ".csv.gz", ".AVRO", ".xlsx"])
+)
 SHARES = st.builds(
     "{}{}%".format, st.floats(0, 200).map("{:.3f}".format) | st.integers(0, 1100), st.sampled_from(["", " "])
 )
@@ -59,7 +61,8 @@ def test_the_key_of_an_upload_belongs_to_the_ordered_dataset(dataset: Dataset, n
     key = f"uploads/{load_id}/{base_name}"
     named = FileName.of(key)
     assert named is not None
-    assert (named.dataset, named.kind) == (dataset, "csv")
+    kind = next((kind for kind in ("avro", "xlsx") if name.lower().endswith(f".{kind}")), "csv")
+    assert (named.dataset, named.kind, checked(body).kind) == (dataset, kind, kind)
     assert (named.ending == ".csv.gz") == name.endswith(".gz")
     assert len(key.encode()) <= 1024
     assert re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]+", base_name)

@@ -49,6 +49,25 @@ def test_the_events_before_the_first_refused_one_are_accepted(codes: list[str], 
         assert EventBus(lambda: events).put([Event("hireflow", "hireflow.load", "{}")] * 3) == accepted
 
 
+def test_a_request_that_can_never_be_accepted_is_divided_and_only_the_bad_event_is_discarded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events, good, bad = client("events"), Event("s", "t", "{}"), Event("s", "t", "{bad")
+    with Stubber(events) as stubbed:
+        stubbed.add_client_error("put_events", "ValidationException", http_status_code=400)
+        for event in (good, bad, good):
+            entry = {"Source": "s", "DetailType": "t", "Detail": event.detail}
+            if event is bad:
+                expected = {"Entries": [entry]}
+                stubbed.add_client_error("put_events", "ValidationException", expected_params=expected)
+            else:
+                answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
+                stubbed.add_response("put_events", answer, {"Entries": [entry]})
+        assert EventBus(lambda: events).put([good, bad, good]) == 3
+        stubbed.assert_no_pending_responses()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
 def test_a_failed_request_to_eventbridge_can_be_sent_again() -> None:
     events = client("events")
     with Stubber(events) as stubbed:
