@@ -1,7 +1,7 @@
 """Sends the messages of the outbox in their order.
 
-The relay deletes a message only after it has sent it. If the relay crashes between these steps, its next invocation sends
-the message again. So each message is sent at least once.
+The relay deletes a message only after it has sent it. If the relay crashes between these steps, its next invocation
+sends the message again. So each message is sent at least once.
 """
 
 import json
@@ -26,8 +26,8 @@ Take = Callable[[Order], Taken]
 
 @dataclass(frozen=True)
 class Channels:
-    """The services through which the relay sends messages. Without a topic, it publishes no notices. `percent` is the share of
-    rejected rows above which a load needs a notice."""
+    """The services through which the relay sends messages. Without a topic, it publishes no notices. `percent` is the
+    share of rejected rows above which a load needs a notice."""
 
     bus: EventBus
     topic: Topic | None
