@@ -254,6 +254,15 @@ def test_a_failed_rollback_of_an_update_is_continued(deployed: Stage) -> None:
     assert deployed.is_complete
 
 
+def test_a_stage_that_went_back_to_what_is_wanted_is_complete(deployed: Stage) -> None:
+    deployed.aws.failures = [Failure("Errored", "update")]
+    failing(lambda: deployed.deploy(UPDATE))
+    assert not deployed.is_complete
+    deployed.deploy()
+    assert deployed.status("storage") == "UPDATE_ROLLBACK_COMPLETE"
+    assert deployed.is_complete
+
+
 def test_a_rollback_that_cannot_be_continued_says_what_to_do(deployed: Stage) -> None:
     deployed.aws.failures = [Failure("Errored", "update"), Failure("Landing", "rollback", times=9)]
     failing(lambda: deployed.deploy(UPDATE))
