@@ -32,7 +32,7 @@ _Loader.add_multi_constructor("!", _function)
 
 def loaded(text: str) -> Template:
     """Return a template with all functions in their long forms."""
-    return dict(yaml.load(text, _Loader))  # noqa: S506 - a SafeLoader
+    return dict(yaml.load(text, _Loader))  # noqa: S506 # nosec B506 - a SafeLoader
 
 
 def values(template: Template, parameters: Mapping[str, str]) -> dict[str, str]:
