@@ -8,6 +8,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from chalicelib.api.http import vendored
+from chalicelib.core.settings import LOCALSTACK
 from chalicelib.formats.xlsx import Sheet
 from tests.e2e.cloud import Cloud
 
@@ -29,6 +30,8 @@ def test_the_page_and_all_its_files_are_served(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html,application/xhtml+xml,*/*;q=0.8", "image/png"])
 def test_a_template_is_a_workbook_for_every_client_that_sends_an_accept(cloud: Cloud, accept: str) -> None:
+    if cloud.commands.stage == LOCALSTACK and accept != "image/png":
+        pytest.skip("the API Gateway of LocalStack ignores the binary media type */*, and sends Base64")
     request = Request(f"{cloud.env['API_URL']}/job/template.xlsx", headers={"Accept": accept})
     with urlopen(request, timeout=30) as response:
         assert next(iter(Sheet.of(response.read()))) == (1, ["id", "job"])

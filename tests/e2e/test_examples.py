@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.core.settings import LOCALSTACK
 from infra import venv
 from infra.install import sets
 from infra.venv import ROOT
@@ -40,6 +41,8 @@ def aws_cli() -> Path:
 
 @pytest.mark.parametrize("page", [page for page in pages.PAGES if any(block.runs for block in pages.blocks(page))])
 def test_the_examples_of_a_page_work_as_pasted(cloud: Cloud, aws_cli: Path, tmp_path: Path, page: str) -> None:
+    if cloud.commands.stage == LOCALSTACK and page == "docs/files.md":
+        pytest.skip("the API Gateway of LocalStack sends the workbook of a template as Base64")
     (tmp_path / ".local").symlink_to(cloud.commands.state.folder)
     (tmp_path / "hireflow").symlink_to(ROOT / "hireflow")
     stage = f"HIREFLOW_STATE_DIR={cloud.commands.state.folder} STAGE={cloud.commands.stage}"

@@ -81,7 +81,8 @@ def test_backups_and_the_state_of_the_stage_are_measured(cloud: Cloud, began: fl
     assert emf.of_stage(lines[0])["BackupRows"] >= 1
     cloud.commands.invoke("sweep")
     [*_, line] = logged(cloud, "sweep", began, message="metrics of a stage")
-    assert {"BackupAge", "BackupLag", "DeadLetters", "OrphansWaiting"} == set(emf.of_stage(line))
+    of_outbox = {"OutboxMessages", "OutboxAge"}
+    assert {"BackupAge", "BackupLag", "DeadLetters", "OrphansWaiting", *of_outbox} == set(emf.of_stage(line))
 
 
 def test_no_log_contains_a_value_of_a_row(cloud: Cloud, began: float) -> None:
