@@ -106,7 +106,7 @@ def violations(value: Any, shape: Any, path: str = "") -> Iterator[str]:
 def _of_text(value: str, shape: Any, path: str) -> Iterator[str]:
     about = shape.metadata
     if about.get("enum") and value not in about["enum"]:
-        yield f"{path} is {value!r}, which is none of {about['enum']}"
+        yield f"{path} is {value!r}, but it must be one of {about['enum']}"
     if "pattern" in about and not re.fullmatch(_python(about["pattern"]), value, re.DOTALL):
         yield f"{path} is {value!r}, which does not match {about['pattern']}"
     if not about.get("min", 0) <= len(value) <= about.get("max", len(value)):
