@@ -47,11 +47,9 @@ class EventBus:
         entries = [{"Source": e.source, "DetailType": e.detail_type, "Detail": e.detail} for e in events]
         try:
             results = self._events.put_events(Entries=entries)["Entries"]
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == _INVALID_REQUEST:
+        except (BotoCoreError, ClientError, OSError) as error:
+            if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == _INVALID_REQUEST:
                 return self._put_each(events)
-            raise Unavailable(f"EventBridge accepts no events now: {type(error).__name__}") from error
-        except (BotoCoreError, OSError) as error:
             raise Unavailable(f"EventBridge accepts no events now: {type(error).__name__}") from error
         for number, result in enumerate(results):
             code = result.get("ErrorCode")

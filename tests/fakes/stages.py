@@ -1,8 +1,10 @@
 """A stage in a fake account, and the part of a deployment that makes and deletes its stacks."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import pytest
 
 from infra.aws import stacks
 from infra.aws.changes import Wanted
@@ -128,3 +130,11 @@ def advice(error: CloudError) -> str:
     said = text.rpartition("; ")[2]
     assert re.search(r"\brun (make|the (same )?command)\b", said), text
     return said
+
+
+def failing(run: Callable[[], object]) -> str:
+    """Run a command that must fail, and return the message of the failure."""
+    with pytest.raises(CloudError) as caught:
+        run()
+    assert advice(caught.value)
+    return str(caught.value)

@@ -1,14 +1,12 @@
 """Tests that a deployment and a destruction recover from failures of CloudFormation."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from infra.aws import stacks
-from infra.errors import CloudError
 from tests.fakes.account import BUCKET, LOG_GROUP, SECRET, Failure, Killed
-from tests.fakes.stages import RESOURCES, STAGE, Parameters, Stage, advice, stage_with, wanted
+from tests.fakes.stages import RESOURCES, STAGE, Parameters, Stage, failing, stage_with, wanted
 
 LARGER: Parameters = {"database": {"MaxCapacity": "16"}}
 SECRET_NAME = f"hireflow-{STAGE}-database-functions"
@@ -26,14 +24,6 @@ def stage() -> Stage:
 def deployed(stage: Stage) -> Stage:
     stage.deploy()
     return stage
-
-
-def failing(run: Callable[[], object]) -> str:
-    """Run a command that must fail, and return the message of the failure."""
-    with pytest.raises(CloudError) as caught:
-        run()
-    assert advice(caught.value)
-    return str(caught.value)
 
 
 # --- deploy
