@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import Declarations
+from chalicelib.core.kinds.table import Kind
 
 LINE_ENDS = ("\n", "\r\n", "\r\r\n", "\r")
 # Hireflow recognises the encodings in FOUND without a declaration: by a byte order mark, or because UTF-8 is the

@@ -16,8 +16,8 @@ from schemathesis.generation.meta import REQUEST_SHAPE_PROBES, CoverageScenario,
 from schemathesis.schemas import BaseSchema
 
 from chalicelib.api.row_routes import MAX_ROWS
-from chalicelib.core.datasets import MAX_TEXT
 from chalicelib.core.reasons import NOT_A_DATETIME, OUT_OF_RANGE
+from chalicelib.core.value_limits import MAX_TEXT
 from tests.openapi import described
 
 # Reject reasons of rules that JSON Schema cannot express: a row must exist, and a date must exist.

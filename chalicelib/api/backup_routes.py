@@ -11,7 +11,8 @@ from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.api.load_routes import LIMIT
 from chalicelib.auth.roles import Role
 from chalicelib.core import restore_point_names
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.services import services
 

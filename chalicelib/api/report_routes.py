@@ -12,8 +12,8 @@ from chalicelib.api.http.parameters import Parameter, Text, WholeNumber, query_v
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.cloud.database import SNAPSHOT, Session
-from chalicelib.core.datasets import MAX_ID
 from chalicelib.core.errors import Unprocessable
+from chalicelib.core.value_limits import MAX_ID
 from chalicelib.reports import queries
 from chalicelib.reports.declaration import FIRST, LAST, Report, ReportColumn, Scope, Span
 from chalicelib.services import services

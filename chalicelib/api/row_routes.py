@@ -9,7 +9,8 @@ from chalicelib.api.http.access import needs
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.requests import correlation_id, json_body
 from chalicelib.auth.roles import Role
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import TooLarge, Unprocessable
 from chalicelib.ingest.rows import BatchSummary, SentRows, Upload, upload
 from chalicelib.services import services

@@ -9,7 +9,9 @@ from datetime import datetime
 from functools import cache
 
 from chalicelib.api.openapi.upload_schemas import example_value
-from chalicelib.core.datasets import Column, Dataset, Kind
+from chalicelib.core.dataset import Column, Dataset
+from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.values import Value
 from chalicelib.formats.csv_export import csv_text
 
 _MADE = datetime(2021, 1, 1)  # a fixed time, so that equal declarations give equal bytes
@@ -46,7 +48,7 @@ def xlsx_template(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def _cell(column: Column) -> int | str | datetime:
+def _cell(column: Column) -> Value | datetime:
     """Return the example of a column. An instant is in UTC without a time zone: Excel has no time zones, and a load
     reads an instant without an offset as UTC."""
     value = example_value(column)

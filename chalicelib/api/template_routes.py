@@ -12,7 +12,8 @@ from chalicelib.api.check_routes import CSV, XLSX
 from chalicelib.api.http.access import public
 from chalicelib.api.http.negotiation import BytesResponse, TextResponse
 from chalicelib.api.http.problems import endpoint
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 
 routes = Blueprint(__name__)
 

@@ -9,7 +9,7 @@ from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database
 from chalicelib.cloud.storage import Storage
 from chalicelib.core import correlation
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import HireflowError, NotFound
 from chalicelib.formats import avro
 from chalicelib.loads import announcements, claims

@@ -24,7 +24,8 @@ from chalicelib.cloud.buckets import Bucket, Stored
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.object_streams import Writer
 from chalicelib.cloud.storage import Storage
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import HireflowError, StorageUnavailable
 from chalicelib.core.restore_point_names import name_after
 from chalicelib.core.timestamps import Clock, utc_now

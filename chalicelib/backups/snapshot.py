@@ -6,16 +6,13 @@ message for each block, instead of one for each row. `array` converts a column o
 the speed of C.
 """
 
-import sys
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
 from chalicelib.cloud.database import SNAPSHOT, Session, lock_timeout
-from chalicelib.core.datasets import Dataset, Kind
-from chalicelib.formats.pg_copy import EPOCH
+from chalicelib.core.dataset import Dataset
 
 LOCK_TIMEOUT = 30.0  # seconds to wait for a migration that holds a table
 _WINDOW = 64  # pages that one query reads: half a MiB, about 6000 rows
@@ -24,13 +21,6 @@ _WINDOW = 64  # pages that one query reads: half a MiB, about 6000 rows
 _MAX_TEXT = 4 * 1024 * 1024
 _SLOTS = 1 << 16  # row positions in a page: the second half of a ctid has 16 bits
 _HEADER = 19  # bytes of signature, flags and length of the extension in COPY's binary format
-
-_SEND = {
-    Kind.ID: "string_agg(int4send({0}), '')",
-    # NUL separates the texts, because a text in Postgres contains no NUL.
-    Kind.TEXT: "string_agg(textsend({0}), '\\x00')",
-    Kind.INSTANT: "string_agg(timestamptz_send({0}), '')",
-}
 
 
 @contextmanager
@@ -42,7 +32,7 @@ def snapshot(session: Session, datasets: Sequence[Dataset]) -> Iterator[dict[str
     Raises LockTimeout after 30 s.
     """
     with session.transaction(SNAPSHOT):
-        tables = ", ".join(f'"{dataset.name}"' for dataset in datasets)
+        tables = ", ".join(dataset.table for dataset in datasets)
         session.run(f"{lock_timeout(LOCK_TIMEOUT)}; LOCK TABLE {tables} IN ACCESS SHARE MODE")
         # Only a TID range scan reads just the pages of a block; a sequential scan would read the whole table for each
         # block. Parallel workers would return the rows in any order.
@@ -77,7 +67,7 @@ def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
     """Yield every row that the transaction sees, in blocks. A block has a sequence of values for each column. Ids are
     int, texts are str, and times are int: microseconds since 1970 UTC."""
     pages = session.scalar(
-        f"SELECT pg_relation_size('\"{dataset.name}\"') / current_setting('block_size')::int",
+        f"SELECT pg_relation_size('{dataset.table}') / current_setting('block_size')::int",
     )
     for start in range(0, pages, _WINDOW):
         for low, high in _fitting(session, dataset, start * _SLOTS, (start + _WINDOW) * _SLOTS):
@@ -86,12 +76,8 @@ def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
 
 def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterator[tuple[int, int]]:
     """Yield the range of row positions if its text fits into one message. Otherwise yield smaller ranges that fit, in
-    order.
-
-    Postgres reads the lengths of the texts from the headers of the rows, so it neither decompresses nor fetches any
-    text.
-    """
-    sizes = [f'octet_length("{column.name}")' for column in dataset.columns if column.kind is Kind.TEXT]
+    order."""
+    sizes = [length for column in dataset.columns if (length := column.kind.length(column.quoted))]
     size = session.scalar(f"SELECT sum({' + '.join(sizes or ['0'])}) {_source(dataset, low, high)}")
     if size is None:  # the range has no rows
         return
@@ -104,17 +90,17 @@ def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterato
 
 
 def _block(session: Session, dataset: Dataset, low: int, high: int) -> Columns:
-    columns = ", ".join(_SEND[column.kind].format(f'"{column.name}"') for column in dataset.columns)
+    columns = ", ".join(column.kind.aggregate(column.quoted) for column in dataset.columns)
     message = BytesIO()
     session.copy_out(f"COPY (SELECT {columns} {_source(dataset, low, high)}) TO STDOUT (FORMAT binary)", message)
     return tuple(
-        _DECODE[column.kind](field) for column, field in zip(dataset.columns, _fields(message.getvalue()), strict=True)
+        column.kind.written(field) for column, field in zip(dataset.columns, _fields(message.getvalue()), strict=True)
     )
 
 
 def _source(dataset: Dataset, low: int, high: int) -> str:
     first, last = ("'({},{})'".format(*divmod(position, _SLOTS)) for position in (low, high))
-    return f'FROM "{dataset.name}" WHERE ctid >= {first} AND ctid < {last}'
+    return f"FROM {dataset.table} WHERE ctid >= {first} AND ctid < {last}"
 
 
 def _fields(message: bytes) -> Iterator[memoryview]:
@@ -126,26 +112,3 @@ def _fields(message: bytes) -> Iterator[memoryview]:
         size = int.from_bytes(view[at : at + 4], "big", signed=True)
         yield view[at + 4 : at + 4 + size]
         at += 4 + size
-
-
-def _integers(typecode: str, field: memoryview) -> "array[int]":
-    values = array(typecode)
-    values.frombytes(field)
-    if sys.byteorder == "little":
-        values.byteswap()
-    return values
-
-
-def _ids(field: memoryview) -> Sequence[int]:
-    return _integers("i", field)
-
-
-def _texts(field: memoryview) -> Sequence[str]:
-    return str(field, "utf-8").split("\0")
-
-
-def _instants(field: memoryview) -> Sequence[int]:
-    return [value + EPOCH for value in _integers("q", field)]
-
-
-_DECODE = {Kind.ID: _ids, Kind.TEXT: _texts, Kind.INSTANT: _instants}

@@ -16,7 +16,8 @@ from chalicelib.backups import manifest
 from chalicelib.backups.manifest import Manifest, TableFile
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.core import restore_point_names, timestamps
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError, NotFound
 from chalicelib.core.streams import Hashed
 from chalicelib.core.timestamps import Clock, utc_now

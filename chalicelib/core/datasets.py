@@ -1,69 +1,16 @@
 """Declares the datasets that Hireflow stores. No other module declares a dataset or a column.
 
 All code that depends on columns is derived from `DATASETS`: the rules, the pattern of the CSV reader's fast path, the
-staging table, the SQLAlchemy metadata, the Avro schema, the routes and their documentation. A new dataset needs one
-entry in this module, one migration, and one entry in `cli/datasets.py`.
+staging table, the SQLAlchemy metadata, the Avro schema, the routes and their documentation. A new dataset or a new
+column needs one declaration in this module, and one migration, which `make migration` writes.
 
 The order matters: parents come before their children. Backups use the same order.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
-from functools import cached_property
 
-MAX_ID = 2_147_483_647
-MAX_TEXT = 10_000
-
-
-class Kind(Enum):
-    """The kinds of columns. The value of each member is a Postgres type."""
-
-    ID = "integer"
-    TEXT = "text"
-    INSTANT = "timestamptz"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A mandatory column. `parent` names the dataset whose `id` the column refers to.
-
-    `about` and `example` appear in the documentation. `aliases` are other names for the column in the header of a file.
-    """
-
-    name: str
-    kind: Kind
-    parent: str | None = None
-    about: str = ""
-    example: int | str = 1
-    aliases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)  # compared by identity, which is fast: the check of every row looks a dataset up
-class Dataset:
-    """A table, and the names under which clients know it.
-
-    `name` is the name of the table and the prefix of its file names. `route` is the singular form that URLs use. The
-    first column is always `id`, the primary key.
-    """
-
-    name: str
-    route: str
-    columns: tuple[Column, ...]
-
-    @cached_property
-    def column_names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
-
-    @property
-    def values(self) -> tuple[Column, ...]:
-        """The columns besides the primary key."""
-        return self.columns[1:]
-
-    @property
-    def references(self) -> tuple[tuple[Column, str], ...]:
-        """The column of every foreign key, with the name of the parent dataset."""
-        return tuple((c, c.parent) for c in self.columns if c.parent is not None)
+from chalicelib.core.dataset import Column, Dataset, checked
+from chalicelib.core.kinds.table import Kind
 
 
 def _id(*aliases: str) -> Column:
@@ -114,7 +61,7 @@ _DECLARED = (
     ),
 )
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _DECLARED}
+DATASETS: dict[str, Dataset] = checked(_DECLARED)
 
 
 def children(parent: Dataset) -> Iterator[Dataset]:

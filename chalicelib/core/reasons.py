@@ -9,7 +9,7 @@ few different general texts, so the counts stay small.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from chalicelib.core.datasets import MAX_ID, MAX_TEXT
+from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
 
 OTHER_CODE = "other"  # the code of all reasons that a load does not count by name
 

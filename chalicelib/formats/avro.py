@@ -15,7 +15,7 @@ from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import Any, Protocol
 
-from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Readable
 from chalicelib.formats import avro_values
@@ -29,14 +29,8 @@ CONTENT_TYPE = "application/avro"
 _ROWS = 4096  # the most rows that `records` yields at a time
 _SYNC = b"hireflow's blocks"[:16]
 _BEYOND = bytes(16)  # zeros that follow a block that fastavro decodes
-_TYPES: dict[Kind, Any] = {
-    Kind.ID: "int",
-    Kind.TEXT: "string",
-    Kind.INSTANT: {"type": "long", "logicalType": "timestamp-micros"},
-}
 # A function of the number of rows in a block and the bytes of the block. It yields the rows.
 Decoder = Callable[[int, bytes], Iterator[list[tuple[Any, ...]]]]
-_PLAIN = {Kind.ID: "int", Kind.TEXT: "string", Kind.INSTANT: "long"}
 
 
 class Writable(Protocol):
@@ -47,7 +41,7 @@ class Writable(Protocol):
 
 def schema(dataset: Dataset) -> dict[str, Any]:
     """Return the Avro schema of a dataset: ids are int, texts are string, instants are long timestamp-micros (UTC)."""
-    fields = [{"name": c.name, "type": _TYPES[c.kind], "doc": c.about} for c in dataset.columns]
+    fields = [{"name": c.name, "type": c.kind.avro, "doc": c.about} for c in dataset.columns]
     return {"type": "record", "name": dataset.name, "namespace": "hireflow", "fields": fields}
 
 
@@ -56,7 +50,7 @@ def fingerprint(datasets: Iterable[Dataset]) -> str:
 
     Avro's own fingerprint is not used, because its canonical form leaves out logical types.
     """
-    shape = [[d.name, [[c.name, _TYPES[c.kind]] for c in d.columns]] for d in datasets]
+    shape = [[d.name, [[c.name, c.kind.avro] for c in d.columns]] for d in datasets]
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -187,7 +181,7 @@ def _plain(dataset: Dataset) -> Any:
     """Return the schema of a dataset without logical types."""
     from fastavro import parse_schema
 
-    fields = [{"name": column.name, "type": _PLAIN[column.kind]} for column in dataset.columns]
+    fields = [{"name": column.name, "type": column.kind.avro_plain} for column in dataset.columns]
     return parse_schema({"type": "record", "name": "row", "fields": fields})
 
 

@@ -5,52 +5,19 @@ does not. The type of a field may be a union with null. A null is valid for Avro
 that match no column are ignored.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from chalicelib.core.datasets import Column, Dataset, Kind
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.errors import LoadError
+from chalicelib.core.kinds.kind import Conversion, same
 from chalicelib.formats.avro_schemas import AvroType, InvalidSchema, fields_of
 from chalicelib.formats.csv_header import MOST_SHOWN, column_at, shown_name
 
 _MOST_IGNORED = 200  # a format lists at most this many names of ignored columns
-_DAY, _MILLISECOND = 86_400_000_000, 1000  # microseconds
-Conversion = Callable[[int], int]
-_WANTED = {Kind.ID: "int or long", Kind.TEXT: "string", Kind.INSTANT: "timestamp-micros or timestamp-millis"}
 _PLAIN = {"null", "boolean", "int", "long", "float", "double", "bytes", "string", "enum", "fixed"}
-
-
-def _same(value: int) -> int:
-    return value
-
-
-def _of_milliseconds(value: int) -> int:
-    return value * _MILLISECOND
-
-
-def _of_nanoseconds(value: int) -> int:
-    return value // 1000
-
-
-def _of_days(value: int) -> int:
-    return value * _DAY
-
-
-# For each kind of column: the Avro types that it can be read from, as "type logical type", and the conversions.
-_READ: dict[Kind, dict[str, Conversion]] = {
-    Kind.ID: {"int": _same, "long": _same},
-    Kind.TEXT: {"string": _same, "bytes": _same, "string uuid": _same},
-    Kind.INSTANT: {
-        "int date": _of_days,
-        **{
-            f"long {local}timestamp-{unit}": conversion
-            for local in ("", "local-")
-            for unit, conversion in (("millis", _of_milliseconds), ("micros", _same), ("nanos", _of_nanoseconds))
-        },
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -85,8 +52,8 @@ class AvroFields:
             column = dataset.columns[at]
             conversion = _conversion(column, kind)
             if conversion is None:
-                faults.append(f"{shown_name(name)} is {kind}: declare it as {_WANTED[column.kind]}")
-            elif conversion is not _same:
+                faults.append(f"{shown_name(name)} is {kind}: declare it as {column.kind.avro_wanted}")
+            elif conversion is not same:
                 conversions[at] = conversion
         if faults:
             raise LoadError(f"the Avro schema is not that of {dataset.name}: {'; '.join(faults)}")
@@ -120,7 +87,7 @@ def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list
     for at, column in enumerate(dataset.columns):
         found = columns.count(at)
         if not found:
-            faults.append(f"{column.name} is missing: it must be {_WANTED[column.kind]}")
+            faults.append(f"{column.name} is missing: it must be {column.kind.avro_wanted}")
         elif found > 1:
             shown = [shown_name(name) for name, place in zip(names, columns, strict=True) if place == at]
             faults.append(f"{column.name} is named {found} times, as {', '.join(shown[:MOST_SHOWN])}")
@@ -134,7 +101,7 @@ def _conversion(column: Column, kind: AvroType) -> Conversion | None:
     """Return the conversion from an Avro type to a column, or None if there is none. All branches of a union, except
     null, must have the same conversion."""
     branches = [branch for branch in kind.branches if branch.name != "null"]
-    conversions = {_READ[column.kind].get(str(branch)) for branch in branches}
+    conversions = {column.kind.avro_readable.get(str(branch)) for branch in branches}
     return conversions.pop() if len(conversions) == 1 else None
 
 

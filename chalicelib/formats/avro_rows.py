@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.core.streams import Readable
 from chalicelib.formats.avro_container import Container
@@ -81,13 +82,13 @@ class AvroRows:
         """Check the rows of a batch one by one. A valid row may also change here: the rules remove white space at the
         ends of texts."""
         dataset = self.dataset
-        instants = [column.kind is Kind.INSTANT for column in dataset.columns]
+        texts = [column.kind is Kind.TEXT for column in dataset.columns]
         for number, row in enumerate(batch, line):
             checked = check_stored(dataset, row, is_trusted=self.is_trusted)
             if checked.valid:
                 values = [
-                    (sent if is_instant else v,)
-                    for sent, v, is_instant in zip(row, checked.values, instants, strict=True)
+                    (value if is_text else sent,)
+                    for sent, value, is_text in zip(row, checked.values, texts, strict=True)
                 ]
                 yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
             else:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
 from chalicelib.core.texts import INVISIBLE
 from chalicelib.formats.csv_layout import CsvLayout

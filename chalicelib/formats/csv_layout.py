@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import AnyStr, TypeVar
 
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.texts import is_blank
 from chalicelib.formats.formulas import unguarded
 

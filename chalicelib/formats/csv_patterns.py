@@ -9,31 +9,13 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from chalicelib.core.datasets import MAX_TEXT, Dataset, Kind
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.kinds.ids import CLEAN_DECIMALS
+from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.text import DROPPED, plain_character
 from chalicelib.formats.csv_layout import CsvLayout
 
-_DAY = rb"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-_TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
-_OFFSET = rb"(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)?"
-# The characters beyond ASCII, in UTF-8, that the rules remove at both ends of a value. A clean text must not begin or
-# end with one of them.
-_DROPPED = (
-    rb" ",
-    rb"\xc2[\x85\xa0\xad]",
-    rb"\xe1\x9a\x80",
-    rb"\xe2\x80[\x80-\x8f\xa8-\xaf]",
-    rb"\xe2\x81[\x9f-\xa4\xa6-\xa9]",
-    rb"\xe3\x80\x80",
-    rb"\xef\xbb\xbf",
-)
-# These texts go to the slow path. It rejects the errors of Excel (#REF!), and counts the words that mean "no value" in
-# other programs.
-_SUSPICIOUS = rb"#|(?i:null|none|nan|n/a)[\"\r\n%s]"
-# Nearly every text begins and ends with an ordinary character. The first alternative finds this quickly, with one byte.
-_BEGINS_WELL = rb"(?:(?=[!$-MO-mo-~])|(?!" + rb"|".join((_SUSPICIOUS, *_DROPPED)) + rb"))"
-_ENDS_WELL = rb"(?:(?<=[!-~])|" + b"".join(rb"(?<!" + dropped + rb")" for dropped in _DROPPED) + rb")"
 _ID = rb"[1-9]\d{0,8}"
-_DECIMALS = rb"(?:\.00?)?"  # pandas and Excel write whole numbers with such decimals
 
 
 @dataclass(frozen=True)
@@ -81,7 +63,7 @@ def patterns(delimiter: bytes) -> Patterns:
     # Quotes inside an unquoted field are ordinary characters.
     any_field = rb"(?:" + spaces + ended + rest + rb"|(?!" + spaces + rb'")' + rest + rb")"
     return Patterns(
-        blank_lines=re.compile(rb"(?:(?:[ \t\r\x0b\x0c" + d + rb"]|" + rb"|".join(_DROPPED) + rb")*+\n)+"),
+        blank_lines=re.compile(rb"(?:(?:[ \t\r\x0b\x0c" + d + rb"]|" + rb"|".join(DROPPED) + rb")*+\n)+"),
         field=re.compile(rb"(" + _QUOTED + rb"|" + bare + rb")[" + d + rb"\n]"),
         record=re.compile(field + rb"(?:" + d + field + rb")*+\r{0,2}\n"),
         any_record=re.compile(any_field + rb"(?:" + d + any_field + rb")*+\n"),
@@ -125,8 +107,10 @@ def decimal_ids(dataset: Dataset, layout: CsvLayout) -> tuple[re.Pattern[bytes],
     """Return the pattern of a clean line without quotes, and the replacement that removes the decimals of ids: `12.0`
     becomes `12`."""
     d = re.escape(layout.delimiter)
+    whole, other = _ID + rb")" + CLEAN_DECIMALS, rb"[^" + d + rb"\n]*+)"
+    whole, other = _ID + rb")" + CLEAN_DECIMALS, rb"[^" + d + rb"\n]*+)"
     parts = [
-        rb"(" + (d if at else b"") + (_ID + rb")" + _DECIMALS if _is_id(dataset, position) else rb"[^" + d + rb"\n]*+)")
+        rb"(" + (d if at else b"") + (whole if _is_id(dataset, position) else other)
         for at, position in enumerate(layout.positions)
     ]
     kept = b"".join(rb"\g<%d>" % number for number in range(1, len(parts) + 1))
@@ -138,12 +122,4 @@ def _is_id(dataset: Dataset, position: int | None) -> bool:
 
 
 def _clean_field(dataset: Dataset, position: int | None, d: bytes) -> bytes:
-    plain = rb'[^"\\\x00-\x1f\x7f' + d + rb"]"  # needs no quoting in CSV and no escape in COPY's text format
-    if position is None:
-        return plain + rb"*+"
-    kind = dataset.columns[position].kind
-    if kind is Kind.ID:
-        return _ID + _DECIMALS
-    if kind is Kind.INSTANT:
-        return rb"(?:19|20)\d\d-" + _DAY + rb"[T ]" + _TIME + _OFFSET
-    return _BEGINS_WELL % d + plain + rb"{1,%d}+" % MAX_TEXT + _ENDS_WELL
+    return plain_character(d) + rb"*+" if position is None else dataset.columns[position].kind.clean(d)

@@ -26,7 +26,7 @@ from itertools import groupby
 from typing import Protocol
 
 from chalicelib.core import reasons
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import Checked
 from chalicelib.core.streams import Readable

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import is_instant

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, repeat
-from struct import Struct
+from struct import Struct, calcsize
 from typing import Any
 
-from chalicelib.core.datasets import Dataset, Kind
-from chalicelib.core.rules import Value
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.kinds.values import Value
 from chalicelib.formats.csv_layout import CsvLayout
 
-EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000; Postgres's binary formats count from 2000
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -66,23 +65,22 @@ class LineFormat:
 
 
 def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
-    """Return rows in COPY's binary format. `columns` has a sequence of values for each column: ids as int, texts as
-    str, instants as int microseconds since 1970 UTC.
+    """Return rows in COPY's binary format. `columns` has a sequence of stored values for each column.
 
-    The loops over rows run in C. One struct packs all fields that lie between two texts.
+    The loops over rows run in C. One struct packs all fields that lie between two fields of different sizes.
     """
     pieces: list[Iterable[bytes]] = []
-    layout, packed = "!h", [repeat(len(columns))]
+    layout = "!h"
+    packed: list[Iterable[Any]] = [repeat(len(columns))]
     for column, values in zip(dataset.columns, columns, strict=True):
-        if column.kind is Kind.TEXT:
-            texts = [text.encode() for text in values]
+        kind, fields = column.kind, column.kind.for_copy(values)
+        if kind.packing:
+            size = calcsize(f"!{kind.packing}")
+            layout, packed = layout + "i" + kind.packing, [*packed, repeat(size), fields]
+        else:
+            texts = list(fields)
             pieces += [map(Struct(layout + "i").pack, *packed, map(len, texts)), texts]
             layout, packed = "!", []
-        elif column.kind is Kind.ID:
-            layout, packed = layout + "ii", [*packed, repeat(4), values]  # type: ignore[list-item]
-        else:
-            shifted = [instant - EPOCH for instant in values]
-            layout, packed = layout + "iq", [*packed, repeat(8), shifted]  # type: ignore[list-item]
     if packed:
         pieces.append(map(Struct(layout).pack, *packed))
     return b"".join(chain.from_iterable(zip(*pieces, strict=True)))

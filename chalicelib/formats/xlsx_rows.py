@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.streams import MIB, Readable
 from chalicelib.formats.csv_header import read_header, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout

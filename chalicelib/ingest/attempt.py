@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from chalicelib.cloud.database import Session
 from chalicelib.cloud.object_streams import ObjectStream
 from chalicelib.cloud.storage import Storage
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import LoadError, NotFound
 from chalicelib.core.streams import Attended, Hashed, Peekable
 from chalicelib.ingest.reject_files import ReportedLoad

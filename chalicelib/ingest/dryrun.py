@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chalicelib.cloud.database import Database, Session
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.rules import missing_parent
 from chalicelib.core.streams import Peekable

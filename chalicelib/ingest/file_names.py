@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt")

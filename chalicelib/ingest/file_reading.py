@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Peekable, Readable, skip

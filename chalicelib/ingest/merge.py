@@ -13,7 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from chalicelib.cloud.database import Session, lock_timeout
-from chalicelib.core.datasets import MAX_ID, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.value_limits import MAX_ID
 from chalicelib.ingest import open_rejects
 from chalicelib.loads.outcomes import Counts
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
 from chalicelib.core import deadline, logs
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import Declarations, UnknownValue
 from chalicelib.core.errors import LoadError, Unavailable
 from chalicelib.ingest import open_rejects, orphans

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chalicelib.core.kinds.values import Value
 from chalicelib.core.reasons import Problem
-from chalicelib.core.rules import Value, is_undecodable
+from chalicelib.core.rules import is_undecodable
 from chalicelib.formats.likely_encoding import is_wide, likely_encoding
 
 # Words that programs write instead of a missing value, by their form in lower case. They are read as text, because they

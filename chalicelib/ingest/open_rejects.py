@@ -14,7 +14,7 @@ tracked in the table. All other rejects stay open.
 from collections.abc import Collection, Mapping
 
 from chalicelib.cloud.database import Session
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import LoadError
 from chalicelib.core.reasons import UNKNOWN_PARENT
 from chalicelib.core.rules import readable_id

@@ -8,7 +8,7 @@ one part of the upload.
 
 from collections.abc import Callable, Sequence
 
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.rules import missing_parent
 from chalicelib.ingest.file_reading import RecordSeeker
 from chalicelib.ingest.rejects import Reject, row_of_fields

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from chalicelib.cloud.database import Session
-from chalicelib.core.datasets import DATASETS, Dataset, children
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS, children
 from chalicelib.ingest import open_rejects, parents
 from chalicelib.ingest.merge import lock_table, upsert
 
@@ -117,7 +118,7 @@ def heal(
 
 
 def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
-    columns = ", ".join(f"{c.name} {c.kind.value}" for c in dataset.columns)
+    columns = ", ".join(f"{c.name} {c.kind.sql}" for c in dataset.columns)
     session.run(
         "CREATE TEMP TABLE healing ON COMMIT DROP AS"
         " SELECT CAST(row_number() OVER () AS integer) AS seq, o.load_id, r.*"

@@ -11,8 +11,8 @@ parent has no lock, and could be deleted before the commit.
 from collections.abc import Iterable
 
 from chalicelib.cloud.database import Session
-from chalicelib.core.datasets import Dataset
-from chalicelib.core.rules import Value
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.kinds.values import Value
 
 _LOCK = "FOR KEY SHARE"
 

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.formats.csv_patterns import split
 from chalicelib.formats.formulas import guarded, unguarded
 from chalicelib.ingest.upload_forms import named_for

@@ -17,7 +17,7 @@ from typing import Any
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.object_streams import Writer
 from chalicelib.core import correlation, timestamps
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.ingest.open_rejects import MOST, Tracked
 from chalicelib.ingest.rejects import Reasons, Reject
 

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.core.reasons import NO_FREE_ID, Problem
 from chalicelib.core.rules import Checked, check_objects, missing_parent
@@ -227,7 +227,7 @@ class _Request:
         received = len(self.rows)
         if not accepted:
             return Counts(received=received, rejected=received)
-        columns = ", ".join(f"{c.name} {c.kind.value}" for c in self.dataset.columns)
+        columns = ", ".join(f"{c.name} {c.kind.sql}" for c in self.dataset.columns)
         relation = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
         merged = merge.upsert(self.session, self.dataset, relation, rows=json.dumps(accepted))
         return merged.counts(received, rejected=received - len(accepted))

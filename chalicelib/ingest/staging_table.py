@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 
 from chalicelib.cloud.database import Session
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.pg_copy import CopyFormat
 
@@ -65,7 +65,7 @@ def _columns(dataset: Dataset, layout: CsvLayout) -> Iterator[tuple[str, str]]:
         if position is None:
             yield f"ignored_{next(ignored)}", "text"
         else:
-            yield dataset.columns[position].name, dataset.columns[position].kind.value
+            yield dataset.columns[position].name, dataset.columns[position].kind.sql
 
 
 def analyze(session: Session) -> None:

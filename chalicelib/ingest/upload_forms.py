@@ -14,7 +14,8 @@ from typing import Any, Final
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
 from chalicelib.core import timestamps
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import NAMES, UNDECLARED, Declarations, UnknownValue
 from chalicelib.core.errors import LoadError, NotFound, TooLate, Unprocessable
 from chalicelib.ingest import open_rejects

@@ -7,7 +7,7 @@ The first object version that arrives under the key of an announced load belongs
 from datetime import timedelta
 
 from chalicelib.cloud.database import Session
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 
 NEVER_CAME = "no file arrived before the form expired; a file that arrives later gets a new load"
 CANCELLED = "cancelled before its file arrived; a file that arrives later gets a new load"

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.cloud.database import Session, lock_timeout
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 from chalicelib.loads.announcements import AWAITS_OBJECT
 from chalicelib.loads.attempts import MAX_ATTEMPTS, OPENED_AGAIN

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from chalicelib.cloud.database import Session
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 
 
 class CountedReason(TypedDict):

@@ -28,11 +28,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import TypeEngine
 
 from chalicelib.auth.roles import ROLES
-from chalicelib.core import datasets
-from chalicelib.core.datasets import DATASETS, Kind
+from chalicelib.core import dataset
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.table import Kind
 
 metadata = MetaData(
     naming_convention={
@@ -44,21 +46,28 @@ metadata = MetaData(
     }
 )
 
-_TYPES: dict[Kind, TypeEngine[Any]] = {
-    Kind.ID: Integer(),
-    Kind.TEXT: Text(),
-    Kind.INSTANT: DateTime(timezone=True),
-}
 
-
-def _column(declared: datasets.Column) -> Column[object]:
+def _column(declared: dataset.Column) -> Column[object]:
     # Foreign keys have no index. Each index would slow down a bulk load about as much as the primary key does. It would
     # speed up only the deletion of parents, which is rare.
     foreign = [ForeignKey(f"{declared.parent}.id")] if declared.parent else []
-    is_id = declared.name == "id"
     return Column(
-        declared.name, _TYPES[declared.kind], *foreign, primary_key=is_id, nullable=False, autoincrement=False
+        declared.name,
+        _type(declared.kind),
+        *foreign,
+        primary_key=declared.name == "id",
+        nullable=declared.optional,
+        autoincrement=False,
     )
+
+
+def _type(kind: Kind) -> TypeEngine[Any]:
+    """Return SQLAlchemy's type for the type of a kind in Postgres, for example for `numeric(12, 2)`."""
+    name, _, sizes = kind.sql.partition("(")
+    if name == "timestamptz":
+        return DateTime(timezone=True)
+    known: TypeEngine[Any] = ischema_names[name](*(int(size) for size in sizes.rstrip(")").split(",") if size))
+    return known
 
 
 for _dataset in DATASETS.values():

@@ -14,14 +14,13 @@ from pathlib import Path
 from string import Template
 
 from chalicelib.backups import manifest
-from chalicelib.core.datasets import DATASETS, Column, Dataset, Kind
+from chalicelib.core.dataset import Column, Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.formats import avro
 from infra.venv import ROOT
 
 FILE = ROOT / "infra/aws/templates/lake.yaml"
 QUERIES = {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
-TYPES = {Kind.ID: "int", Kind.TEXT: "string", Kind.INSTANT: "bigint"}
-_UNITS = {Kind.INSTANT: ", in microseconds since 1970 UTC"}
 
 # $$ becomes a literal $, which CloudFormation's own ${…} needs.
 _TEMPLATE = Template("""\
@@ -191,7 +190,7 @@ def _table(dataset: Dataset) -> str:
 
 def _column(column: Column) -> str:
     return _COLUMN.substitute(
-        name=column.name, type=TYPES[column.kind], about=json.dumps(column.about + _UNITS.get(column.kind, ""))
+        name=column.name, type=column.kind.athena, about=json.dumps(column.about + column.kind.athena_unit)
     )
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.datasets import DATASETS, MAX_ID
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.reasons import NOT_A_DATETIME
+from chalicelib.core.value_limits import MAX_ID
 from tests.e2e.cloud import Cloud, Response
 
 TYPE = "application/problem+json"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields, is_instant

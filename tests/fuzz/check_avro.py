@@ -3,8 +3,9 @@
 import io
 from dataclasses import replace
 
-from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import LoadError
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import check_stored
 from chalicelib.formats.pg_copy import BINARY
 from chalicelib.ingest.file_reading import FileReading

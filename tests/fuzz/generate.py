@@ -4,8 +4,10 @@ and random bytes."""
 from dataclasses import dataclass
 from random import Random
 
-from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Declarations
+from chalicelib.core.kinds.table import Kind
 from tests.dialects import DECLARED, FOUND, LINE_ENDS, Dialect, written
 from tests.fuzz.mutate import mutated
 

@@ -11,7 +11,9 @@ import cramjam
 import fastavro
 import zstandard
 
-from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.table import Kind
 from chalicelib.formats import avro
 from tests.fuzz.mutate import mutated
 

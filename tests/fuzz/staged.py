@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.core.datasets import Dataset, Kind
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import Dates
+from chalicelib.core.kinds.table import Kind
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Token
 from chalicelib.formats.pg_copy import BINARY, CopyFormat

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.ingest.dryrun import Outcome, dry_run

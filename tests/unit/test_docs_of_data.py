@@ -13,9 +13,10 @@ import pytest
 from chalicelib.api.openapi.load_schemas import LOAD
 from chalicelib.backups.manifest import StoredFile
 from chalicelib.backups.run import BackupRun
-from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.logs import Formatter
 from chalicelib.core.reasons import CODES, OTHER_CODE, REASONS
+from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
 from chalicelib.ingest.rejects import OTHER
 from chalicelib.loads.outcomes import STATUSES, Counts, Ended
 from chalicelib.monitoring.metrics import UNITS, Metrics

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from chalicelib.api import backup_routes, load_routes
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import CSV, JSON, Body, Operation
-from chalicelib.core.datasets import Dataset
+from chalicelib.core.dataset import Dataset
 
 
 def loads() -> Iterator[Operation]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from chalicelib.api.openapi.json_schema import Json, closed, count, text
-from chalicelib.core.datasets import MAX_ID
+from chalicelib.core.value_limits import MAX_ID
 from chalicelib.reports.declaration import FIRST, LAST, Figure, Report, ReportColumn, Variant
 
 

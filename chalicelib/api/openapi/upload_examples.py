@@ -9,7 +9,8 @@ from chalicelib.api.openapi.examples import refusal
 from chalicelib.api.openapi.json_schema import Json
 from chalicelib.api.openapi.upload_schemas import example_value
 from chalicelib.api.row_routes import BROKEN_RULES
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import check_object
 from chalicelib.ingest import upload_forms

@@ -9,7 +9,8 @@ from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Body, Operation
 from chalicelib.api.openapi.upload_schemas import row_name
 from chalicelib.api.row_routes import MAX_ROWS, NO_ROW_ACCEPTED, too_many
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 
 
 def upload(dataset: Dataset) -> Operation:

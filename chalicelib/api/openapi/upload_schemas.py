@@ -1,6 +1,5 @@
 """Declares the schemas of rows and files that clients send, and of the responses."""
 
-from chalicelib.api.http import json_patterns
 from chalicelib.api.openapi.json_schema import (
     A_TIME,
     COLUMNS,
@@ -14,9 +13,13 @@ from chalicelib.api.openapi.json_schema import (
     text,
 )
 from chalicelib.api.row_routes import MAX_ROWS
-from chalicelib.core.datasets import MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.core import json_patterns
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.declarations import DATES, DELIMITERS, ENCODINGS
+from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.values import Value
 from chalicelib.core.reasons import CODES
+from chalicelib.core.value_limits import MAX_ID
 from chalicelib.ingest import upload_forms
 from chalicelib.ingest.file_names import ENDINGS
 
@@ -27,45 +30,30 @@ def row_name(dataset: Dataset) -> str:
     return "".join(word.title() for word in dataset.route.split("_"))
 
 
-def example_value(column: Column) -> int | str:
+def example_value(column: Column) -> Value:
     """Return an example for a column. Examples have other ids than the rows of the demo, so that they overwrite none of
     these rows."""
+    assert column.example is not None
     return EXAMPLE_ID if column.kind is Kind.ID else column.example
 
 
-def _id(column: Column) -> Json:
-    about = f"{column.about}: a whole number from 1 to {MAX_ID} such as 12 or 12.0, as a number or a string"
-    digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID) + r"(?:\.0+)?")}
-    number: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-    allowed = [number, digits]
-    if column.parent is None:
-        about += "; if the id is left out, null or blank, the row gets a new id"
-        allowed += [{"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
-    else:
+def _sent(column: Column) -> Json:
+    """Return the schema of a value in a request."""
+    must_be, schema = column.kind.schema()
+    allowed = schema.get("anyOf", [schema])
+    about = f"{column.about}: {must_be}"
+    if column.parent is not None:
         about += f"; a row with this id must exist in {column.parent}"
-    return {"description": about, "anyOf": allowed}
-
-
-def _text(column: Column) -> Json:
-    about = f"{column.about}; white space around the text is removed; the rest must not be empty or contain NUL"
-    return {"description": about, "type": "string", "maxLength": MAX_TEXT, "pattern": json_patterns.TEXT}
-
-
-def _instant(column: Column) -> Json:
-    about = (
-        f"{column.about}: a date, which means midnight UTC, or a date, `T` or one space, a time, and `Z`, ` UTC` or an"
-        " offset. Basic dates and week dates (20210727T160208Z, 2021-W30-2) are"
-        " valid, too. The year in UTC must be from 1 to 9999"
-    )
-    return {"description": about, "type": "string", "pattern": json_patterns.surrounded(json_patterns.INSTANT)}
-
-
-_SENT = {Kind.ID: _id, Kind.TEXT: _text, Kind.INSTANT: _instant}
+    elif column.kind is Kind.ID:
+        about += "; if the id is left out, null or blank, the row gets a new id"
+        allowed = [*allowed, {"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
+    shape = {"anyOf": allowed} if len(allowed) > 1 else allowed[0]
+    return {"description": about, **shape, "examples": [example_value(column)]}
 
 
 def row(dataset: Dataset) -> Json:
     """Return the schema of a row in a request."""
-    columns = {c.name: {**_SENT[c.kind](c), "examples": [example_value(c)]} for c in dataset.columns}
+    columns = {column.name: _sent(column) for column in dataset.columns}
     return closed(columns, optional=("id",), description=f"One row of {dataset.name}.")
 
 

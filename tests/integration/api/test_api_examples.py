@@ -13,7 +13,8 @@ from chalicelib.api.openapi import upload_examples
 from chalicelib.api.openapi.operations import operations
 from chalicelib.backups.run import run_backup
 from chalicelib.cloud.database import Database
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from tests.integration.api.openapi_examples import (
     OPERATIONS,
     RETENTION,

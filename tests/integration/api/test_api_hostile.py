@@ -13,7 +13,8 @@ from app import app
 from chalicelib.api.http.requests import BINARY, MAX_BODY
 from chalicelib.api.openapi.operations import operations
 from chalicelib.cloud.database import Database
-from chalicelib.core.datasets import DATASETS, Kind
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.table import Kind
 from chalicelib.services import services
 from tests import gateway as model
 from tests.gateway import Gateway

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from chalicelib.cloud.database import Database
-from chalicelib.core.datasets import DATASETS, MAX_ID
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LockTimeout
 from chalicelib.core.reasons import NOT_A_DATETIME
+from chalicelib.core.value_limits import MAX_ID
 from chalicelib.ingest import orphans
 from chalicelib.ingest.rows import SentRows, upload
 from tests.integration.http_api import Api, Response

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core import deadline
-from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError, OutOfTime
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.ingest.dryrun import dry_run
 from infra.local.postgres import Postgres

@@ -12,7 +12,8 @@ from app import app
 from chalicelib.api.check_routes import XLSX
 from chalicelib.api.http.requests import ANY, DESCRIBING
 from chalicelib.api.template_files import csv_template, xlsx_template
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.formats.xlsx import Sheet
 from chalicelib.services import services
 from infra.venv import ROOT

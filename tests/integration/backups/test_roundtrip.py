@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
 from tests.integration.backups.test_restore_load import back_up, restore
 from tests.integration.landing import Landing
 
@@ -55,7 +56,7 @@ def fill(landing: Landing, tables: Mapping[str, list[tuple[Any, ...]]]) -> None:
     with landing.database.session() as session:
         session.run("TRUNCATE departments, jobs, hired_employees CASCADE")
         for name, rows in tables.items():
-            columns = ", ".join(f"{column.name} {column.kind.value}" for column in DATASETS[name].columns)
+            columns = ", ".join(f"{column.name} {column.kind.sql}" for column in DATASETS[name].columns)
             sent = [dict(zip(DATASETS[name].column_names, row, strict=True)) for row in rows]
             session.run(  # JSON, because the driver would send the text NULL in an array as a null
                 f"INSERT INTO {name} SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r ({columns})",

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from chalicelib.backups import manifest
 from chalicelib.backups.run import run_backup
 from chalicelib.cloud.database import Database
-from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.table import Kind
 from chalicelib.reports.declaration import Scope, Span
 from chalicelib.reports.hires import QUARTERLY, TOP
 from chalicelib.reports.queries import as_json
@@ -42,7 +44,7 @@ class Lake:
     def __init__(self, s3: S3) -> None:
         self._s3, self._duck = s3, duckdb.connect()
         for dataset in DATASETS.values():
-            columns = ", ".join(f"{c.name} {TYPES[lake.TYPES[c.kind]]}" for c in dataset.columns)
+            columns = ", ".join(f"{c.name} {TYPES[c.kind.athena]}" for c in dataset.columns)
             self._duck.execute(f"CREATE TABLE {dataset.name} ({columns}, restore_point VARCHAR)")
 
     def add(self, restore_point: str) -> None:

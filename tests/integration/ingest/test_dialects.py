@@ -4,8 +4,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import Declarations
+from chalicelib.core.kinds.table import Kind
 from tests import dialects
 from tests.dialects import Dialect
 from tests.integration.checked import assert_same, checked

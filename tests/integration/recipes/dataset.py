@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from chalicelib.backups.run import run_backup
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from cli import datasets as command_line
 from tests.integration.backups.test_restore_load import restore
 from tests.integration.http_api import Api

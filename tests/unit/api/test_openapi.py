@@ -13,7 +13,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import app
 from chalicelib.api import backup_routes, check_routes, load_routes
-from chalicelib.api.http import json_patterns
 from chalicelib.api.http.parameters import Declaration, Parameter
 from chalicelib.api.http.parameters import read as read_query
 from chalicelib.api.http.requests import BINARY
@@ -23,12 +22,15 @@ from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.upload_schemas import row_name
-from chalicelib.core import restore_point_names
-from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT, Column, Dataset, Kind
+from chalicelib.core import json_patterns, restore_point_names
+from chalicelib.core.dataset import Column, Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import Declarations
 from chalicelib.core.errors import Unprocessable
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.reasons import NOT_A_DATETIME, OUT_OF_RANGE
-from chalicelib.core.rules import check_instant, check_object
+from chalicelib.core.rules import check_object
+from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
 from tests.datetimes import EDGES
 from tests.openapi import Described, described
 
@@ -289,7 +291,7 @@ def test_an_instant_of_the_right_shape_is_valid_unless_the_day_does_not_exist(te
     day = text.strip()
     usual = "0002" <= day[:4] <= "9998" and "W53" not in day
     if usual and ("W" in day[:6] or int(re.sub("[^0-9]", "", day[:10])[6:8] or 1) <= 28):
-        check_instant(text)
+        Kind.INSTANT.check(text)
 
 
 @pytest.mark.parametrize("text", EDGES)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chalicelib.api.http import json_patterns
-from chalicelib.core import datetimes
+from chalicelib.core import datetimes, json_patterns
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.core.rules import check_object, check_objects

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.datasets import DATASETS, MAX_ID, MAX_TEXT
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.core.rules import (
     all_stored_are_valid,
@@ -17,6 +17,7 @@ from chalicelib.core.rules import (
     check_stored,
 )
 from chalicelib.core.texts import INVISIBLE
+from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 GOOD = {"id": 7, "name": "Ann Lee", "datetime": "2021-07-27T16:02:08Z", "department_id": 2, "job_id": 3}

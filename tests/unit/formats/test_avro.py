@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.datasets import DATASETS, Column, Dataset, Kind
+from chalicelib.core.dataset import Column, Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
+from chalicelib.core.kinds.table import Kind
 from chalicelib.formats import avro as ours
 
 EMPLOYEES = DATASETS["hired_employees"]
@@ -76,7 +78,8 @@ def test_the_fingerprint_changes_with_names_and_types_only() -> None:
 
     base = of(Column("id", Kind.ID), Column("at", Kind.TEXT))
     assert base == of(Column("id", Kind.ID, about="another text"), Column("at", Kind.TEXT))
-    others = [of(Column("id", Kind.ID)), of(Column("id", Kind.ID), Column("at", Kind.INSTANT))]
+    longer = of(Column("id", Kind.ID), Column("at", Kind.TEXT), Column("to", Kind.TEXT))
+    others = [longer, of(Column("id", Kind.ID), Column("at", Kind.INSTANT))]
     others.append(of(Column("id", Kind.ID), Column("when", Kind.TEXT)))
     assert len({base, *others}) == 4
 

@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.datasets import DATASETS, Column, Dataset, Kind
+from chalicelib.core.dataset import Column, Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.streams import Peekable
 from chalicelib.formats import avro as ours
 from chalicelib.formats.csv_reader import Record

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.reasons import NEVER_CLOSED, QUOTE_INSIDE, SPACE_BEFORE_QUOTE, TEXT_AFTER_QUOTE, Reason

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields

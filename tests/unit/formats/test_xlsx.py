@@ -8,7 +8,8 @@ import pytest
 from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields
 from chalicelib.core.streams import Peekable

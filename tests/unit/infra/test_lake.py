@@ -40,7 +40,7 @@ def test_a_table_has_the_schema_and_the_column_order_of_its_files(name: str) -> 
     [literal] = re.findall(r"avro\.schema\.literal: >-\n *(.*)\n", table)
     assert json.loads(literal) == avro.schema(DATASETS[name])
     columns = re.findall(r"- Name: (\w+)\n +Type: (\w+)\n", table)
-    assert columns == [("restore_point", "string"), *((c.name, lake.TYPES[c.kind]) for c in DATASETS[name].columns)]
+    assert columns == [("restore_point", "string"), *((c.name, c.kind.athena) for c in DATASETS[name].columns)]
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.core.datasets import DATASETS, Dataset, Kind
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import check_fields
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_reader import Clean, Reader, Record

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.api.http import json_patterns
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.cloud.storage import Storage
-from chalicelib.core.datasets import DATASETS, Dataset
+from chalicelib.core import json_patterns
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import Unprocessable
 from chalicelib.ingest.events import created_objects
 from chalicelib.ingest.file_names import ENDINGS, FileName

@@ -1,0 +1,151 @@
+"""Defines what a dataset is: a table with columns, and the names under which clients know it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.values import Broken, Missing, Value
+
+_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
+# Postgres has columns of its own with these names in every table. `seq` is the number of a staged row.
+_RESERVED = frozenset({"seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
+
+
+class InvalidDeclaration(ValueError):
+    """A dataset is declared in a way that cannot work. The message says what to change."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a dataset. `parent` names the dataset whose `id` the column refers to.
+
+    An `optional` column may be NULL. A row may leave a column out if the column is optional or has a `default`: then a
+    known row keeps its value, and a new row gets the default, or NULL without a default.
+
+    `about` and `example` appear in the documentation. `aliases` are other names for the column in the header of a file.
+    """
+
+    name: str
+    kind: Kind
+    parent: str | None = None
+    about: str = ""
+    example: Value | None = None
+    aliases: tuple[str, ...] = ()
+    optional: bool = False
+    default: Value | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidDeclaration(f"{self.name!r} is not a name of a column: {_RULE}")
+        if self.name in _RESERVED:
+            raise InvalidDeclaration(f"{self.name!r} cannot be the name of a column: choose another name")
+        if self.parent is not None and self.kind is not Kind.ID:
+            raise InvalidDeclaration(f"{self.name} refers to {self.parent}: its kind must be Kind.ID")
+        if self.parent is not None and self.default is not None:
+            raise InvalidDeclaration(
+                f"{self.name} refers to {self.parent} and has a default: leave out the default, because the row to"
+                " which it refers may not exist"
+            )
+        if self.example is None:
+            object.__setattr__(self, "example", self.kind.example)
+        for what, value in (("default", self.default), ("example", self.example)):
+            if value is not None:
+                self._require_valid(what, value)
+
+    def _require_valid(self, what: str, value: Value) -> None:
+        try:
+            self.kind.check(value)
+        except Broken as error:
+            raise InvalidDeclaration(f"the {what} {value!r} of {self.name} {error}") from None
+        except Missing:
+            raise InvalidDeclaration(f"the {what} of {self.name} is empty: leave it out") from None
+
+    @property
+    def may_be_absent(self) -> bool:
+        """Whether a row may leave the column out."""
+        return self.optional or self.default is not None
+
+    @property
+    def quoted(self) -> str:
+        """The name in SQL. It is quoted, because it may be a word of SQL."""
+        return f'"{self.name}"'
+
+
+_RULE = "use at most 40 lower-case letters, digits and underscores, and begin with a letter"
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity, which is fast: the check of every row looks a dataset up
+class Dataset:
+    """A table, and the names under which clients know it.
+
+    `name` is the name of the table and the prefix of its file names. `route` is the singular form that URLs use. The
+    first column is always `id`, the primary key. Columns that a row may leave out come after all other columns.
+    """
+
+    name: str
+    route: str
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        for name in (self.name, self.route):
+            if not _NAME.fullmatch(name):
+                raise InvalidDeclaration(f"{name!r} is not a name of a dataset: {_RULE}")
+        first, *others = self.columns or (None,)
+        if first is None or first.name != "id" or first.kind is not Kind.ID or first.parent or first.may_be_absent:
+            raise InvalidDeclaration(f'the first column of {self.name} must be Column("id", Kind.ID)')
+        if not others:
+            raise InvalidDeclaration(f"{self.name} needs a column besides its id")
+        names = [column.name for column in self.columns]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidDeclaration(f"{self.name} declares the column {name} twice")
+        for before, column in zip(self.columns, others, strict=False):
+            if before.may_be_absent and not column.may_be_absent:
+                raise InvalidDeclaration(
+                    f"{self.name}: {column.name} must stand before {before.name}, because a row may leave out"
+                    f" {before.name}"
+                )
+            if column.parent == self.name:
+                raise InvalidDeclaration(
+                    f"{self.name}: {column.name} refers to {self.name} itself: it must refer to another dataset"
+                )
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def table(self) -> str:
+        """The name of the table in SQL. It is quoted, because it may be a word of SQL."""
+        return f'"{self.name}"'
+
+    @property
+    def values(self) -> tuple[Column, ...]:
+        """The columns besides the primary key."""
+        return self.columns[1:]
+
+    @property
+    def references(self) -> tuple[tuple[Column, str], ...]:
+        """The column of every foreign key, with the name of the parent dataset."""
+        return tuple((c, c.parent) for c in self.columns if c.parent is not None)
+
+
+def checked(datasets: Iterable[Dataset]) -> dict[str, Dataset]:
+    """Return the datasets by name, in the same order. Raises InvalidDeclaration if a name is used twice, or if a parent
+    is not declared before its children."""
+    by_name: dict[str, Dataset] = {}
+    taken: set[str] = set()
+    for dataset in datasets:
+        for name in {dataset.name, dataset.route}:
+            if name in taken:
+                raise InvalidDeclaration(f"two datasets have the name {name}: choose another name")
+            taken.add(name)
+        for column, parent in dataset.references:
+            if parent not in by_name:
+                raise InvalidDeclaration(
+                    f"{dataset.name}: {column.name} refers to {parent}: declare {parent} above {dataset.name}"
+                )
+        by_name[dataset.name] = dataset
+    return by_name

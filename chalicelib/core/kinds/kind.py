@@ -1,0 +1,126 @@
+"""Defines what a kind of column has.
+
+A value has four forms:
+- The *sent* form is what a client sends: the text of a CSV field, or a JSON value.
+- The *checked* form is what a rule returns. It goes to Postgres as text or as JSON: an `int`, a `str` or a `bool`.
+- The *stored* form is what is read from an Avro file: an `int`, a `str` or a `bool`, and None for null. For example, an
+  instant is a number of microseconds.
+- The *written* form is what fastavro writes without a logical type. It differs from the stored form only for decimals,
+  which are written as bytes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from chalicelib.core.declarations import Dates
+from chalicelib.core.kinds.values import Value
+
+Json = dict[str, Any]
+Conversion = Callable[[Any], Any]
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+class Kind(ABC):
+    """A kind of column. There is one object for each kind, so kinds can be compared with `is`. The module `table` makes
+    these objects.
+
+    `name` is the name in documentation, and `sql` is the type in Postgres. `example` is the default example of a
+    column. `athena` is the type in Athena, and `athena_unit` is added to the comment of the column there.
+    """
+
+    ID: "ClassVar[Kind]"
+    TEXT: "ClassVar[Kind]"
+    INSTANT: "ClassVar[Kind]"
+
+    name: str
+    sql: str
+    example: Value
+    athena: str
+    athena_unit: str = ""
+
+    # ---- rules: the sent form of one value
+
+    @abstractmethod
+    def check(self, value: Any) -> Value:
+        """Return the checked form of a JSON value or of a text. Raises Missing, or Broken with the reason."""
+
+    def check_in_file(self, dates: Dates, value: Any) -> Value:
+        """Do the same for a text of a file. `dates` is the declared order of day and month."""
+        return self.check(value)
+
+    def check_stored(self, value: Any, *, is_trusted: bool) -> Value:
+        """Return the checked form of a value that has the form of `shown`. A trusted value comes from one of our
+        restore points, so it was in the table before. Raises Missing or Broken."""
+        return self.check(value)
+
+    def shown(self, stored: Any) -> Any:
+        """Return a stored value in the form in which a client would send it."""
+        return stored
+
+    # ---- whole columns: loops that run in C; the values contain no None
+
+    @abstractmethod
+    def are_usual(self, values: Sequence[Any]) -> bool:
+        """Return whether all sent values are valid JSON values of the most common form, so that each of them is its own
+        checked form."""
+
+    @abstractmethod
+    def are_valid(self, stored: Sequence[Any]) -> bool:
+        """Return whether all stored values are valid without any change."""
+
+    def can_be_stored(self, stored: Sequence[Any]) -> bool:
+        """Return whether Postgres can hold all stored values of a trusted file."""
+        return self.are_valid(stored)
+
+    # ---- CSV
+
+    @abstractmethod
+    def clean(self, delimiter: bytes) -> bytes:
+        """Return the pattern of a clean field without quotes: a valid value that COPY's text format takes unchanged.
+        `delimiter` is escaped for a character class. The pattern must not match an empty field."""
+
+    # ---- COPY's binary format, and the snapshot for backups
+
+    # The code of `struct` for a value in Postgres's binary format ("i"), or "" if values have different sizes.
+    packing: str = ""
+
+    @abstractmethod
+    def for_copy(self, stored: Sequence[Any]) -> Iterable[Any]:
+        """Convert stored values, none of which is None, to COPY's binary format: numbers for `packing`, or bytes."""
+
+    @abstractmethod
+    def aggregate(self, column: str) -> str:
+        """Return the SQL aggregate that joins all values of a column that are not NULL to one bytea. `column` is
+        quoted."""
+
+    @abstractmethod
+    def written(self, field: memoryview) -> Sequence[Any]:
+        """Split the bytea of `aggregate` into values in the written form. The bytea has at least one value."""
+
+    def length(self, column: str) -> str:
+        """Return the SQL expression for the bytes that a value takes in the bytea, or "" if they are few for every
+        value. `column` is quoted."""
+        return ""
+
+    # ---- Avro
+
+    # The type in the schema of our files, and the type of the written form without logical type.
+    avro: Any
+    avro_plain: str
+    # The types of other programs' files that can be read, and for people: what to declare instead.
+    avro_wanted: str
+
+    @property
+    @abstractmethod
+    def avro_readable(self) -> Mapping[str, Conversion]:
+        """The types that can be read, as "type logical-type", with the conversions to the stored form."""
+
+    # ---- documentation
+
+    @abstractmethod
+    def schema(self) -> tuple[str, Json]:
+        """Return what a value must be, as a part of a sentence, and the JSON schema of a sent value."""

@@ -1,0 +1,47 @@
+"""Defines what the rules of all kinds have in common: the values, and the exceptions of a rule."""
+
+from typing import Any
+
+from chalicelib.core import reasons
+from chalicelib.core.reasons import Reason
+from chalicelib.core.texts import SURROGATE, stripped
+
+Value = int | str | bool
+
+
+class Broken(ValueError):
+    """A rule was broken, for this reason."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Missing(Exception):
+    """The value is absent or consists of white space only."""
+
+
+def present(value: Any) -> Any:
+    """Return the value without surrounding white space. Raises Missing if nothing is left. If the value is an
+    exception, raises this exception."""
+    if isinstance(value, Exception):
+        raise value
+    found = stripped(value) if isinstance(value, str) else value
+    if found is None or found == "":
+        raise Missing
+    return found
+
+
+def decoded(field: bytes) -> str | Broken:
+    try:
+        return field.decode("utf-8")
+    except UnicodeDecodeError:
+        return Broken(reasons.NOT_UTF8)
+
+
+def readable(value: Any) -> Any:
+    """Return the value unchanged, or an error if the value contains a lone surrogate. In a value from a backup, a lone
+    surrogate stands for a byte that was not valid UTF-8."""
+    if isinstance(value, str) and not value.isascii() and SURROGATE.search(value):
+        return Broken(reasons.NOT_UTF8)
+    return value

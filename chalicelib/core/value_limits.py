@@ -1,0 +1,6 @@
+"""Declares the limits of values."""
+
+from typing import Final
+
+MAX_ID: Final = 2_147_483_647
+MAX_TEXT: Final = 10_000  # characters

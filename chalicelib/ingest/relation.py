@@ -1,0 +1,42 @@
+"""Defines the rows that a merge takes, and which columns each of them leaves out.
+
+What a row leaves out, the merge does not touch: a known row keeps the value of the column, and a new row gets the
+default of the column, or NULL.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chalicelib.core.dataset import Dataset
+from chalicelib.formats.csv_layout import CsvLayout
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Rows in SQL. `source` is any expression that can stand in FROM, and has `seq`, the order of the rows.
+
+    `columns` are the names of the dataset's columns that the relation has. All rows leave out the other columns.
+    `silence` has an SQL condition for each of `columns` that only some rows leave out. It is true for such a row, and
+    NULL stands in the column. `{row}` in the condition stands for the alias of the row.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    silence: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def staged(cls, dataset: Dataset, layout: CsvLayout, table: str) -> "Relation":
+        """Return the rows of a staging table.
+
+        A header says which columns all rows have. Without a header, empty fields at the end of a record leave out their
+        columns.
+        """
+        present = sorted(at for at in layout.positions if at is not None)
+        columns = [dataset.columns[at] for at in present]
+        silence = {}
+        if not layout.has_header:
+            for at, column in enumerate(columns):
+                if column.may_be_absent:
+                    rest = ", ".join(f"{{row}}.{later.quoted}" for later in columns[at:])
+                    silence[column.name] = f"num_nonnulls({rest}) = 0"
+        return cls(table, tuple(column.name for column in columns), silence)
