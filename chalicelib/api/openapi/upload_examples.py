@@ -11,6 +11,7 @@ from chalicelib.api.openapi.upload_schemas import example_value
 from chalicelib.api.row_routes import BROKEN_RULES
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.values import Value
 from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import check_object
 from chalicelib.ingest import upload_forms
@@ -66,7 +67,11 @@ def checked_file(dataset: Dataset) -> str:
 
 
 def _line(values: Json) -> str:
-    return ",".join(map(str, values.values())) + "\n"
+    return ",".join(map(_text, values.values())) + "\n"
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _checked(dataset: Dataset) -> Json:
@@ -82,7 +87,7 @@ def _checked(dataset: Dataset) -> Json:
         "fields": rejected["fields"],
         "codes": rejected["codes"],
         "raw": _line(rejected["row"]).rstrip(),
-        "row": {name: str(value) for name, value in rejected["row"].items()},
+        "row": {name: _text(value) for name, value in rejected["row"].items()},
     }
     counts = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
     return {

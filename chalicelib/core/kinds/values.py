@@ -1,5 +1,7 @@
 """Defines what the rules of all kinds have in common: the values, and the exceptions of a rule."""
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from chalicelib.core import reasons
@@ -7,6 +9,7 @@ from chalicelib.core.reasons import Reason
 from chalicelib.core.texts import SURROGATE, stripped
 
 Value = int | str | bool
+Cell = Value | Decimal | date  # a datetime is a date, too
 
 
 class InvalidDeclaration(ValueError):
