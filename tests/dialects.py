@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import Declarations
+from chalicelib.core.kinds.decimals import DecimalNumber
 from chalicelib.core.kinds.table import Kind
 
 LINE_ENDS = ("\n", "\r\n", "\r\r\n", "\r")
@@ -110,6 +111,15 @@ def values(column_kind: Kind) -> st.SearchStrategy[str]:
         return st.integers(1, 2**31 - 1).map(str)
     if column_kind is Kind.INSTANT:
         return st.datetimes().map(lambda at: f"{at.replace(microsecond=0).isoformat()}Z")
+    if column_kind is Kind.DATE:
+        return st.dates().map(str)
+    if column_kind is Kind.WHOLE_NUMBER:
+        return st.integers(-(2**63), 2**63 - 1).map(str)
+    if column_kind is Kind.BOOLEAN:
+        return st.sampled_from(["true", "false"])
+    if isinstance(column_kind, DecimalNumber):
+        bound = 10 ** (column_kind.before + column_kind.scale) - 1
+        return st.integers(-bound, bound).map(column_kind.shown)
     texts = st.text("ab,;|\"' -.#", min_size=1, max_size=12)
     return texts.map(str.strip).filter(bool)
 
