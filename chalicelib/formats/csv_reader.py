@@ -80,7 +80,7 @@ class Clean:
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record with its fields, or with the problem because of which it cannot be split. It begins on `line` and has
-    `lines` physical lines.
+    `lines` physical lines. A field is None if the record leaves its column out.
 
     If the rules have already checked the values, `checked` is the result. The rules have checked whole values, even if
     `raw` and `fields` contain only the beginning of long values.
@@ -89,7 +89,7 @@ class Record:
     line: int
     lines: int
     raw: bytes
-    fields: tuple[bytes, ...] | None = None
+    fields: tuple[bytes | None, ...] | None = None
     problem: Problem | None = None
     checked: Checked | None = None
 

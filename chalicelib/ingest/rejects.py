@@ -115,9 +115,11 @@ class Reasons:
         return dict(counts.most_common())
 
 
-def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | None]:
-    """Return the fields of a CSV record by column, as they were sent."""
-    return {name: field.decode("utf-8", "replace") for name, field in zip(dataset.column_names, fields, strict=True)}
+def row_of_fields(dataset: Dataset, fields: Sequence[bytes | None]) -> dict[str, str | None]:
+    """Return the fields of a CSV record by column, as they were sent. Columns that the record leaves out are not in the
+    result."""
+    named = zip(dataset.column_names, fields, strict=True)
+    return {name: field.decode("utf-8", "replace") for name, field in named if field is not None}
 
 
 def row_of_object(dataset: Dataset, sent: object) -> dict[str, str | None] | None:

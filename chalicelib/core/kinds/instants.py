@@ -9,7 +9,7 @@ from chalicelib.core import datetimes, json_patterns, local_dates, reasons
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.ids import integers
 from chalicelib.core.kinds.kind import Conversion, Json, Kind, same
-from chalicelib.core.kinds.values import Broken, present
+from chalicelib.core.kinds.values import Broken, Value, present
 from chalicelib.core.texts import stripped
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -121,6 +121,9 @@ class Instant(Kind):
             "int date": _multiplied(86_400_000_000),
             **{f"long {zone}timestamp-{unit}": convert for zone in ("", "local-") for unit, convert in units},
         }
+
+    def avro_default(self, checked: Value) -> Any:
+        return (datetime.fromisoformat(str(checked)) - EPOCH) // timedelta(microseconds=1)
 
     def schema(self) -> tuple[str, Json]:
         about = (
