@@ -85,6 +85,9 @@ class Instant(Kind):
         except OverflowError:
             return str(stored)
 
+    def stored(self, checked: Value) -> int:
+        return (datetime.fromisoformat(str(checked)) - EPOCH) // timedelta(microseconds=1)
+
     def are_usual(self, values: Sequence[Any]) -> bool:
         """Return whether all values are valid instants in the most common form. Postgres (in UTC) and Python parse this
         form in the same way."""

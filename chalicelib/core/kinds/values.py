@@ -10,6 +10,10 @@ Value = int | str | bool
 ABSENT: Any = object()  # stands for a column that a row leaves out
 
 
+class InvalidDeclaration(ValueError):
+    """A dataset is declared in a way that cannot work. The message says what to change."""
+
+
 class Broken(ValueError):
     """A rule was broken, for this reason."""
 
