@@ -121,6 +121,11 @@ class Dataset:
         """The name of the table in SQL. It is quoted, because it may be a word of SQL."""
         return f'"{self.name}"'
 
+    @cached_property
+    def fewest(self) -> int:
+        """The number of columns that no row may leave out. They come before all other columns."""
+        return sum(not column.may_be_absent for column in self.columns)
+
     @property
     def values(self) -> tuple[Column, ...]:
         """The columns besides the primary key."""

@@ -50,7 +50,8 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     """Read a file's first record as a header. Return None if the record is not a header.
 
     A record is a header if one of its fields names a column of any dataset, and no field is a whole number. Raises
-    LoadError for a header that lacks a column of `dataset`, names a column twice, or has more than MAX_COLUMNS names.
+    LoadError for a header that lacks a column that no row may leave out, names a column twice, or has more than
+    MAX_COLUMNS names.
     """
     texts = _texts(_without_empty_end(fields))
     names = [_bare(text) for text in texts]
@@ -59,7 +60,7 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     if len(texts) > MAX_COLUMNS:
         raise LoadError(f"the header names {len(texts)} columns: a file may have {MAX_COLUMNS}, leave out some of them")
     positions = tuple(map(_columns(dataset).get, names))
-    missing = [c.name for at, c in enumerate(dataset.columns) if at not in positions]
+    missing = [c.name for at, c in enumerate(dataset.columns) if at not in positions and not c.may_be_absent]
     times = Counter(position for position in positions if position is not None)
     twice = sorted(dataset.columns[position].name for position, count in times.items() if count > 1)
     if missing or twice:
@@ -131,8 +132,11 @@ def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:
 def _refused(dataset: Dataset, texts: Sequence[str], fault: str) -> LoadError:
     shown = ", ".join(map(_shown, texts[:MOST_SHOWN]))
     more = f" and {len(texts) - MOST_SHOWN} more" if len(texts) > MOST_SHOWN else ""
-    wanted = ", ".join(dataset.column_names)
-    return LoadError(f"the header names {shown}{more}{fault}; this file must have {wanted}, in any order")
+    wanted, possible = (
+        ", ".join(names) for names in (dataset.column_names[: dataset.fewest], dataset.column_names[dataset.fewest :])
+    )
+    also = f", and may have {possible}" if possible else ""
+    return LoadError(f"the header names {shown}{more}{fault}; this file must have {wanted}, in any order{also}")
 
 
 def _without_empty_end(fields: Sequence[bytes]) -> Sequence[bytes]:
