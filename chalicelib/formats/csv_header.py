@@ -27,6 +27,7 @@ _OTHER_ORDER = (
     ", in another order than the rows above it: put the header in the first line, or send the rows below it as another"
     " file"
 )
+_OTHER_COLUMNS = ", which are fewer columns than the rows above it have: send the rows below it as another file"
 # Characters that programs write around names: quotes of any kind, brackets, backslashes. The text is a part of a
 # character class in a regular expression.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
@@ -112,9 +113,11 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
         return False  # the record is not a header: it begins with an id, as most records do, or it is too long
     texts = _texts(_without_empty_end(_DELIMITERS.split(line)))
+    names = [_bare(text) for text in texts]
+    if _has_fewer_columns(dataset, layout, names):
+        raise _refused(dataset, [text.strip(" \"'") for text in texts], _OTHER_COLUMNS)
     if len(texts) != len(layout.positions) or any(map(is_whole_number, texts)):
         return False
-    names = [_bare(text) for text in texts]
     known = [(_columns(dataset).get(n), at) for n, at in zip(names, layout.positions, strict=True) if n in _all_names()]
     if len(_all_names().intersection(names)) < 2:
         return False
@@ -122,6 +125,21 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
         raise _refused(dataset, [text.strip(" \"'") for text in texts], _OTHER_ORDER)
     is_whole = len(line) == len(raw.rstrip(b"\r\n"))  # otherwise, rows follow the header in the same record
     return is_whole and {named for named, _ in known} >= {at for at in layout.positions if at is not None}
+
+
+def _has_fewer_columns(dataset: Dataset, layout: CsvLayout, names: Sequence[str]) -> bool:
+    """Return whether names from a record are a header that leaves out a column of the layout. The rows below such a
+    header may have an empty field in place of this column, which would be read as NULL."""
+    named = {_columns(dataset).get(name) for name in names}
+    lacking = {at for at in layout.positions if at is not None} - named
+    return (
+        layout.has_header
+        and None not in named
+        and len(named) > 1
+        and bool(lacking)
+        and min(lacking) >= dataset.fewest
+        and len(names) < len(layout.positions)
+    )
 
 
 def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:
