@@ -27,7 +27,7 @@ _OTHER_ORDER = (
     ", in another order than the rows above it: put the header in the first line, or send the rows below it as another"
     " file"
 )
-_OTHER_COLUMNS = ", which are fewer columns than the rows above it have: send the rows below it as another file"
+_OTHER_COLUMNS = ", but not all columns of the rows above it: send the rows below it as another file"
 # Characters that programs write around names: quotes of any kind, brackets, backslashes. The text is a part of a
 # character class in a regular expression.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
@@ -107,15 +107,14 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
         if is_whole_number(fields[layout.positions.index(0)].decode("utf-8", "replace")):
             return False  # the field of the id is a whole number, so the record may be a row
         all_names = [_bare(text) for text in _texts(_without_empty_end(fields))]
-        if tuple(map(_columns(dataset).get, all_names)) == layout.positions:
+        columns = tuple(map(_columns(dataset).get, all_names))
+        if columns == layout.positions or _leaves_out_columns(dataset, layout, columns):
             return True
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
         return False  # the record is not a header: it begins with an id, as most records do, or it is too long
     texts = _texts(_without_empty_end(_DELIMITERS.split(line)))
     names = [_bare(text) for text in texts]
-    if _has_fewer_columns(dataset, layout, names):
-        raise _refused(dataset, [text.strip(" \"'") for text in texts], _OTHER_COLUMNS)
     if len(texts) != len(layout.positions) or any(map(is_whole_number, texts)):
         return False
     known = [(_columns(dataset).get(n), at) for n, at in zip(names, layout.positions, strict=True) if n in _all_names()]
@@ -127,19 +126,19 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     return is_whole and {named for named, _ in known} >= {at for at in layout.positions if at is not None}
 
 
-def _has_fewer_columns(dataset: Dataset, layout: CsvLayout, names: Sequence[str]) -> bool:
-    """Return whether names from a record are a header that leaves out a column of the layout. The rows below such a
-    header may have an empty field in place of this column, which would be read as NULL."""
-    named = {_columns(dataset).get(name) for name in names}
-    lacking = {at for at in layout.positions if at is not None} - named
-    return (
-        layout.has_header
-        and None not in named
-        and len(named) > 1
-        and bool(lacking)
-        and min(lacking) >= dataset.fewest
-        and len(names) < len(layout.positions)
-    )
+def _leaves_out_columns(dataset: Dataset, layout: CsvLayout, columns: Sequence[int | None]) -> bool:
+    """Return whether a record is a header that names fewer columns than the layout, and is filled up with empty fields.
+    `columns` are the columns that it names.
+
+    Raises LoadError if the rows below it would be stored in the wrong columns, or would get NULL in a column that they
+    leave out. Without a header, empty fields at the end of a row leave out their columns, so they do no harm.
+    """
+    named = sum(at is not None for at in columns)
+    if named < 2 or dataset.fewest == len(dataset.columns) or len(columns) >= len(layout.positions):
+        return False
+    if layout.has_header or tuple(columns) != layout.positions[: len(columns)]:
+        raise _refused(dataset, [dataset.column_names[at] for at in columns if at is not None], _OTHER_COLUMNS)
+    return len(columns) >= dataset.fewest
 
 
 def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:

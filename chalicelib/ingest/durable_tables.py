@@ -126,8 +126,8 @@ class DurableTables:
 
 
 def _reading(dataset: Dataset, layout: CsvLayout) -> str:
-    """Return how a file is read, as a text that stands after its ETag. It is empty, as in earlier releases, if a row may
-    leave out no column of the dataset.
+    """Return how a file is read, as a text that stands after its ETag. It is empty, as in earlier releases, if all
+    columns of the dataset must be in every row.
 
     After the declaration of a dataset has changed, the same file may be read in another way: a field that was ignored,
     or a record that was rejected, may have a column now. What was staged before then does not fit the rest of the file.
