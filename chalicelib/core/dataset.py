@@ -12,6 +12,8 @@ _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Postgres has columns of its own with these names in every table. `seq` is the number of a staged row.
 _RESERVED = frozenset({"seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 
+_OF_STAGING = re.compile("ignored_[0-9]+")  # the names of the fields that no column holds, in staging tables
+
 
 @dataclass(frozen=True)
 class Column:
@@ -36,7 +38,7 @@ class Column:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} is not a name of a column: {_RULE}")
-        if self.name in _RESERVED:
+        if self.name in _RESERVED or _OF_STAGING.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} cannot be the name of a column: choose another name")
         if self.parent is not None and self.kind is not Kind.ID:
             raise InvalidDeclaration(f"{self.name} refers to {self.parent}: its kind must be Kind.ID")
@@ -118,6 +120,11 @@ class Dataset:
     def table(self) -> str:
         """The name of the table in SQL. It is quoted, because it may be a word of SQL."""
         return f'"{self.name}"'
+
+    @cached_property
+    def fewest(self) -> int:
+        """The number of columns that no row may leave out. They come before all other columns."""
+        return sum(not column.may_be_absent for column in self.columns)
 
     @property
     def values(self) -> tuple[Column, ...]:

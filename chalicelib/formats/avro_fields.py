@@ -19,6 +19,8 @@ from chalicelib.formats.csv_header import MOST_SHOWN, column_at, shown_name
 _MOST_IGNORED = 200  # a format lists at most this many names of ignored columns
 _PLAIN = {"null", "boolean", "int", "long", "float", "double", "bytes", "string", "enum", "fixed"}
 _INTEGERS = {"int", "long"}
+_LONGEST = 400  # bytes of a decimal
+_OUT_OF_RANGE = b"\x7f" + bytes(_LONGEST - 1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,14 @@ def _conversion(column: Column, kind: AvroType) -> Conversion | None:
     if not branches and column.optional and kind.branches:
         return same
     conversions = {column.kind.avro_conversion(str(branch), branch.scale) for branch in branches}
-    return conversions.pop() if len(conversions) == 1 else None
+    conversion = conversions.pop() if len(conversions) == 1 else None
+    return _bounded(conversion) if conversion and branches[0].is_decimal else conversion
+
+
+def _bounded(conversion: Conversion) -> Conversion:
+    """Return the conversion of decimals, for bytes of any length. The work for a number grows faster than its length,
+    so a longer number becomes a shorter one that is out of range, too."""
+    return lambda value: conversion(value if len(value) <= _LONGEST else _OUT_OF_RANGE)
 
 
 def _shortened(names: list[str]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.core.dataset import Dataset
-from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import ABSENT
 from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.core.streams import Readable
@@ -97,13 +96,12 @@ class AvroRows:
         """Check the rows of a batch one by one. A valid row may also change here: the rules remove white space at the
         ends of texts."""
         dataset = self.dataset
-        texts = [column.kind is Kind.TEXT for column in dataset.columns]
         for number, row in enumerate(batch, line):
             checked = check_stored(dataset, row, is_trusted=self.is_trusted)
             if checked.valid:
                 values = [
-                    (value if is_text and sent is not ABSENT else sent,)
-                    for sent, value, is_text in zip(row, checked.values, texts, strict=True)
+                    (sent if value is None else column.kind.stored(value),)
+                    for column, sent, value in zip(dataset.columns, row, checked.values, strict=True)
                 ]
                 yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
             else:

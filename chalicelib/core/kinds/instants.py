@@ -125,9 +125,6 @@ class Instant(Kind):
             **{f"long {zone}timestamp-{unit}": convert for zone in ("", "local-") for unit, convert in units},
         }
 
-    def avro_default(self, checked: Value) -> Any:
-        return (datetime.fromisoformat(str(checked)) - EPOCH) // timedelta(microseconds=1)
-
     def schema(self) -> tuple[str, Json]:
         about = (
             "a date, which means midnight UTC, or a date, `T` or one space, a time, and `Z`, ` UTC` or an"

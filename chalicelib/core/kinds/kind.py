@@ -147,15 +147,6 @@ class Kind(ABC):
         default: int | str | bool = self.stored(checked)
         return default
 
-    def avro_conversion(self, name: str, scale: int) -> Conversion | None:
-        """Return the conversion of a type to the stored form, or None if the type cannot be read. `name` is one of
-        `avro_readable`. `scale` is the scale of a decimal, and 0 for other types."""
-        return self.avro_readable.get(name)
-
-    def avro_default(self, checked: Value) -> Any:
-        """Return a checked value as the default of a field in an Avro schema."""
-        return checked
-
     # ---- documentation
 
     @abstractmethod
