@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from chalicelib.core.kinds.table import Kind
-from chalicelib.core.kinds.values import Broken, Missing, Value
+from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Value
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Postgres has columns of its own with these names in every table. `seq` is the number of a staged row.
@@ -15,16 +15,13 @@ _RESERVED = frozenset({"seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin",
 _OF_STAGING = re.compile("ignored_[0-9]+")  # the names of the fields that no column holds, in staging tables
 
 
-class InvalidDeclaration(ValueError):
-    """A dataset is declared in a way that cannot work. The message says what to change."""
-
-
 @dataclass(frozen=True)
 class Column:
     """A column of a dataset. `parent` names the dataset whose `id` the column refers to.
 
     An `optional` column may be NULL. A row may leave a column out if the column is optional or has a `default`: then a
-    known row keeps its value, and a new row gets the default, or NULL without a default.
+    known row keeps its value, and a new row gets the default, or NULL without a default. `default` has the checked form
+    of the kind.
 
     `about` and `example` appear in the documentation. `aliases` are other names for the column in the header of a file.
     """
@@ -52,13 +49,14 @@ class Column:
             )
         if self.example is None:
             object.__setattr__(self, "example", self.kind.example)
-        for what, value in (("default", self.default), ("example", self.example)):
-            if value is not None:
-                self._require_valid(what, value)
+        if self.example is not None:
+            self._checked("example", self.example)
+        if self.default is not None:
+            object.__setattr__(self, "default", self._checked("default", self.default))
 
-    def _require_valid(self, what: str, value: Value) -> None:
+    def _checked(self, what: str, value: Value) -> Value:
         try:
-            self.kind.check(value)
+            return self.kind.check(value)
         except Broken as error:
             raise InvalidDeclaration(f"the {what} {value!r} of {self.name} {error}") from None
         except Missing:

@@ -11,11 +11,8 @@ from functools import cache
 
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.kinds.ids import CLEAN_DECIMALS
-from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.text import DROPPED, plain_character
 from chalicelib.formats.csv_layout import CsvLayout
-
-_ID = rb"[1-9]\d{0,8}"
 
 
 @dataclass(frozen=True)
@@ -102,14 +99,14 @@ def clean_lines(dataset: Dataset, layout: CsvLayout) -> re.Pattern[bytes]:
 
 @cache
 def decimal_ids(dataset: Dataset, layout: CsvLayout) -> tuple[re.Pattern[bytes], bytes]:
-    """Return the pattern of a clean line without quotes, and the replacement that removes the decimals of ids: `12.0`
-    becomes `12`."""
+    """Return the pattern of a clean line without quotes, and the replacement that removes the decimals of ids and whole
+    numbers: `12.0` becomes `12`."""
     d = re.escape(layout.delimiter)
-    whole, other = rb"(?:" + _ID + rb")?)" + CLEAN_DECIMALS, rb"[^" + d + rb"\n]*+)"
-    parts = [
-        rb"(" + (d if at else b"") + (whole if _is_id(dataset, position) else other)
-        for at, position in enumerate(layout.positions)
-    ]
+    parts = []
+    for at, position in enumerate(layout.positions):
+        whole = b"" if position is None else dataset.columns[position].kind.whole
+        rest = rb"(?:" + whole + rb")?)" + CLEAN_DECIMALS if whole else rb"[^" + d + rb"\n]*+)"
+        parts.append(rb"(" + (d if at else b"") + rest)
     kept = b"".join(rb"\g<%d>" % number for number in range(1, len(parts) + 1))
     return re.compile(b"".join(parts) + rb"\n"), kept + rb"\n"
 
@@ -127,10 +124,6 @@ def _clean_line(dataset: Dataset, layout: CsvLayout, d: bytes) -> bytes:
             # row leaves out all of these columns.
             line = rb"(?:" + line + rb"|" + d * (last - at) + rb")"
     return line
-
-
-def _is_id(dataset: Dataset, position: int | None) -> bool:
-    return position is not None and dataset.columns[position].kind is Kind.ID
 
 
 def _clean_field(dataset: Dataset, position: int | None, d: bytes) -> bytes:
