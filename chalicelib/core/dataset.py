@@ -72,6 +72,14 @@ class Column:
         """The name in SQL. It is quoted, because it may be a word of SQL."""
         return f'"{self.name}"'
 
+    @property
+    def default_sql(self) -> str:
+        """The default in SQL. It is NULL if there is no default."""
+        if self.default is None:
+            return "NULL"
+        checked = str(self.kind.check(self.default)).replace("'", "''")
+        return f"CAST('{checked}' AS {self.kind.sql})"
+
 
 _RULE = "use at most 40 lower-case letters, digits and underscores, and begin with a letter"
 

@@ -74,9 +74,10 @@ class Completion:
         Raises ClaimLost, Unavailable, and LoadError if the object no longer exists.
         """
         session, dataset, orphan_count = self.attempt.session, self.attempt.dataset, 0
+        relation = self.staged.relation
         with session.transaction(f"BEGIN; {lock_timeout(LOCK_TIMEOUT)}"):
             if dataset.references:
-                orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, self.staged.table))
+                orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, relation))
             error = self._verdict(orphan_count)
             if (orphan_count or error) and is_stale(self.attempt):
                 return self._skip()  # no second reading is needed; `_merge` checks again, with the table locked
@@ -110,11 +111,11 @@ class Completion:
         merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
         if is_stale(attempt):
             return self._skip()
-        merged = merge.load(session, dataset, staged.table)
+        merged = merge.load(session, dataset, staged.relation)
         orphans.forget(session, dataset, staged.table)
         self._resolve()
         if orphan_count:
-            orphans.remember(session, dataset, attempt.claim.load_id, staged.table)
+            orphans.remember(session, dataset, attempt.claim.load_id, staged.relation)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
         claims.succeed(session, attempt.claim, counts, self._findings())
         self.rejects.tracked.record(session)
@@ -151,7 +152,7 @@ class Completion:
         the deadline.
         """
         dataset, reading, session = self.attempt.dataset, self.staged.reading, self.attempt.session
-        columns = [column.name for column, _ in dataset.references]
+        columns = [column.name for column, _ in self.staged.relation.references(dataset)]
         with long_idle(session), self.attempt.opened() as body:
             if body.etag != self.staged.etag:  # possible in a bucket without versioning
                 raise StorageUnavailable("the object was overwritten while it was being loaded")
