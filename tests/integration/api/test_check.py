@@ -24,6 +24,7 @@ from infra.local.provision import Role, connect
 from tests.integration.checked import COUNTS, assert_same, checked
 from tests.integration.http_api import Api, Response
 from tests.integration.landing import Landing, counts
+from tests.tables import TABLES
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
 FILE = (
@@ -76,7 +77,7 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
     landing: Landing, dataset: Dataset, data: st.DataObject
 ) -> None:
     with landing.database.session() as session:
-        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans CASCADE")
+        session.run(f"TRUNCATE {TABLES}, loads, orphans CASCADE")
         stored = {name: data.draw(NAMED, name) for name in ("departments", "jobs")}
         for name, rows in stored.items():
             for row_id, text in rows.items():
@@ -148,12 +149,12 @@ def looker(postgres: Postgres, landing: Landing) -> Iterator[Database]:
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run("CREATE ROLE looker LOGIN PASSWORD 'l'")
     with landing.database.session() as session:
-        session.run(f"GRANT SELECT ON {', '.join(DATASETS)} TO looker")
+        session.run(f"GRANT SELECT ON {TABLES} TO looker")
     database = Database(Role("looker", "l").url("127.0.0.1", postgres.port() or 0), tls="disable")
     yield database
     database.close()
     with landing.database.session() as session:
-        session.run(f"REVOKE ALL ON {', '.join(DATASETS)} FROM looker")
+        session.run(f"REVOKE ALL ON {TABLES} FROM looker")
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run("DROP ROLE looker")
 
@@ -210,7 +211,7 @@ def test_a_check_does_not_wait_for_writers(landing: Landing, database_url: str) 
         fill(session)
     other = Database(database_url, tls="disable")
     with other.transaction() as session, deadline.within(5):
-        session.run(f"LOCK TABLE {', '.join(DATASETS)} IN SHARE ROW EXCLUSIVE MODE")
+        session.run(f"LOCK TABLE {TABLES} IN SHARE ROW EXCLUSIVE MODE")
         session.run(
             "UPDATE departments SET department = 'Not yet'; DELETE FROM jobs; INSERT INTO jobs VALUES (9, 'New')"
         )
