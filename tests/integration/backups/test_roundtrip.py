@@ -1,6 +1,5 @@
 """Tests that a backup and a restore into an empty database lose no character, no digit and no microsecond."""
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -10,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from chalicelib.core.datasets import DATASETS
 from tests.integration.backups.test_restore_load import back_up, restore
 from tests.integration.landing import Landing
+from tests.rows import insert
 from tests.tables import TABLES
 from tests.values import databases
 
@@ -22,13 +22,7 @@ def fill(landing: Landing, tables: Tables) -> None:
     with landing.database.session() as session:
         session.run(f"TRUNCATE {TABLES} CASCADE")
         for name, rows in tables.items():
-            dataset = DATASETS[name]
-            columns = ", ".join(f"{column.quoted} {column.kind.sql}" for column in dataset.columns)
-            sent = [dict(zip(dataset.column_names, row, strict=True)) for row in rows]
-            session.run(  # JSON, because the driver would send the text NULL in an array as a null
-                f"INSERT INTO {dataset.table} SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r ({columns})",
-                rows=json.dumps(sent),
-            )
+            insert(session, DATASETS[name], (dict(zip(DATASETS[name].column_names, row, strict=True)) for row in rows))
 
 
 def contents(landing: Landing) -> dict[str, list[tuple[Any, ...]]]:
