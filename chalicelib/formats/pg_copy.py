@@ -37,30 +37,30 @@ def text_format(layout: CsvLayout) -> CopyFormat:
     """Return COPY's text format, with the delimiter and the fields of a file."""
     line = LineFormat(layout)
     delimiter = layout.delimiter.decode()
-    return CopyFormat(f"FORMAT text, DELIMITER '{delimiter}'", b"", b"", line.null_row, layout)
+    return CopyFormat(f"FORMAT text, DELIMITER '{delimiter}', NULL ''", b"", b"", line.null_row, layout)
 
 
 class LineFormat:
-    """Writes rows in COPY's text format, with the delimiter and the fields of a file."""
+    """Writes rows in COPY's text format, with the delimiter and the fields of a file. An empty field is NULL."""
 
     def __init__(self, layout: CsvLayout) -> None:
-        self._layout, self._delimiter = layout, layout.delimiter.decode()
+        self._layout, self._delimiter, self._width = layout, layout.delimiter.decode(), len(layout.positions)
         self._escapes = str.maketrans({self._delimiter: f"\\{self._delimiter}"} | _ESCAPES)
 
     def row(self, values: Sequence[Value | None], corrected_line: str | None = None) -> bytes:
         """Return the line of a row. `values` are in the order of the dataset's columns. `corrected_line` is the line of
         the reject that the row replaces."""
-        sent = values if self._layout.is_plain else self._layout.as_sent(values)
+        sent = values[: self._width] if self._layout.is_plain else self._layout.as_sent(values)
         if corrected_line is not None and self._layout.line_at is not None:
             sent = [*sent[: self._layout.line_at], corrected_line, *sent[self._layout.line_at + 1 :]]
         return (self._delimiter.join(map(self._escaped, sent)) + "\n").encode()
 
     def null_row(self, width: int) -> bytes:
-        return (self._delimiter.join(repeat("\\N", width)) + "\n").encode()
+        return (self._delimiter * (width - 1) + "\n").encode()
 
     def _escaped(self, value: Value | None) -> str:
         if value is None:
-            return "\\N"
+            return ""
         return value.translate(self._escapes) if isinstance(value, str) else str(value)
 
 

@@ -117,7 +117,7 @@ class FileReading:
             from chalicelib.formats.xlsx_rows import XlsxRows, XlsxSeeker
 
             return XlsxSeeker(XlsxRows(self.dataset, self.sheet, self.file_format.layout))
-        return Seeker(self.file_format.text(stream), self.file_format.layout)
+        return Seeker(self.dataset, self.file_format.text(stream), self.file_format.layout)
 
     @property
     def _is_avro(self) -> bool:

@@ -54,27 +54,28 @@ def upgrade(
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import text
 
-    config = _config()
+    configuration = config()
     notes: list[str] = []
-    with _engine(database_url, tls, ca).begin() as connection:
+    with engine(database_url, tls, ca).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, revision)
         if revision == "head":
-            _require(_tables(connection))
+            _require(tables(connection))
         if app_url is not None:
             from chalicelib.migrations import database_role
             from chalicelib.migrations.limits import Limits
             from chalicelib.migrations.role_login import Login
 
-            login = Login.of(app_url, lambda: _accepts(_engine(app_url, tls, ca)))
+            login = Login.of(app_url, lambda: _accepts(engine(app_url, tls, ca)))
             notes = database_role.admit(connection, login, Limits(connections))
         if api_url:
             connection.execute(text("UPDATE deployment SET api_url = :url"), {"url": api_url})
         return Migrated(MigrationContext.configure(connection).get_current_revision() or "base", tuple(notes))
 
 
-def _engine(database_url: str, tls: str, ca: str) -> "Engine":
+def engine(database_url: str, tls: str, ca: str = "") -> "Engine":
+    """Return an engine that closes every connection after its use. `tls` and `ca` are as in `upgrade`."""
     import ssl
 
     from sqlalchemy import create_engine
@@ -104,7 +105,8 @@ def check_datasets(versions: Path = _VERSIONS) -> None:
     _require(name for path in versions.glob("*.py") for name in _CREATED.findall(path.read_text()))
 
 
-def _tables(connection: "Connection") -> list[str]:
+def tables(connection: "Connection") -> list[str]:
+    """Return the names of the tables in the database."""
     from sqlalchemy import inspect
 
     return inspect(connection).get_table_names()
@@ -125,13 +127,14 @@ def head() -> str:
     """Return the newest revision, to which `upgrade` brings a database."""
     from alembic.script import ScriptDirectory
 
-    return ScriptDirectory.from_config(_config()).get_current_head() or "base"
+    return ScriptDirectory.from_config(config()).get_current_head() or "base"
 
 
-def _config() -> "Config":
+def config() -> "Config":
     """Return Alembic's configuration. The migrations are in the folder of this file."""
     from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    return config
+    found = Config()
+    found.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    found.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    return found

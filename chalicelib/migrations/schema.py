@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Double,
     ForeignKey,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -57,8 +59,22 @@ def _column(declared: dataset.Column) -> Column[object]:
         *foreign,
         primary_key=declared.name == "id",
         nullable=declared.optional,
-        autoincrement=False,
+        autoincrement=False if declared.name == "id" else "auto",
+        server_default=_default(declared),
     )
+
+
+def _default(declared: dataset.Column) -> ColumnElement[str] | None:
+    """Return the default of a column as a quoted text. Postgres converts the text to the type of the column.
+
+    The release before the one that adds the column does not know the column. So its new rows get the default.
+    """
+    if declared.default is None:
+        return None
+    checked = declared.kind.check(declared.default)
+    shown = str(checked).lower() if isinstance(checked, bool) else str(checked)
+    # not a str, which Alembic would compare without a quotation mark at its beginning or end
+    return literal_column("'" + shown.replace("'", "''") + "'")
 
 
 def _type(kind: Kind) -> TypeEngine[Any]:
@@ -153,7 +169,7 @@ staged_loads = Table(  # the progress of unfinished loads of large objects; the 
     "staged_loads",
     metadata,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("etag", Text, nullable=False),  # of the object that the load reads
+    Column("etag", Text, nullable=False),  # of the object that the load reads; the columns of its rows may follow
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # uncompressed bytes that were read so far
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),

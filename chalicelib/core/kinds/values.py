@@ -9,6 +9,10 @@ from chalicelib.core.texts import SURROGATE, stripped
 Value = int | str | bool
 
 
+class InvalidDeclaration(ValueError):
+    """A dataset is declared in a way that cannot work. The message says what to change."""
+
+
 class Broken(ValueError):
     """A rule was broken, for this reason."""
 
