@@ -125,7 +125,8 @@ class Completion:
     def _findings(self) -> Findings:
         """Store the reject file. Return its key, the counted reasons and the notices."""
         reading, oddities = self.staged.reading, self.staged.oddities
-        notices = [] if reading.is_own_backup else oddities.notices(reading.file_format.encoding)
+        found = reading.file_format  # the notices on other files were stored before the rows were read
+        notices = found.notices if reading.is_own_backup else oddities.notices(found.encoding)
         key, reasons = self.rejects.complete(), self.rejects.reasons.counted()
         return Findings(key, reasons, self.rejects.tracked.count, notices)
 

@@ -21,6 +21,7 @@ def differences(connection: Connection, metadata: MetaData) -> list[MigrateOpera
     return every
 
 
-def column_names(connection: Connection, table: str) -> list[str]:
-    """Return the names of the columns of a table, in the order in which they were added."""
-    return [column["name"] for column in inspect(connection).get_columns(table)]
+def columns(connection: Connection) -> dict[str, list[str]]:
+    """Return the names of the columns of each table, in the order in which they were added."""
+    tables = inspect(connection)
+    return {name: [column["name"] for column in tables.get_columns(name)] for name in tables.get_table_names()}

@@ -1,21 +1,18 @@
 """Runs the Alembic migrations. A Lambda function runs them for a stage, and tests run them on their own databases."""
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.errors import ConfigurationError, DatabaseUnavailable
+from chalicelib.core.errors import DatabaseUnavailable
+from chalicelib.migrations import shape
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
 _VERSIONS = Path(__file__).parent / "versions"
-# Either SQL or a call of Alembic's `op.create_table`
-_CREATED = re.compile(r"""create[ _]table\W+(?:if\s+not\s+exists\W+)?(?:public\W+)?(\w+)""", re.IGNORECASE)
 _REFUSED = "28"  # the SQLSTATEs for a wrong user or password begin with these characters
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
 
@@ -46,9 +43,9 @@ def upgrade(
     have at most `connections` connections at a time; -1 means no limit. `api_url` is the URL of the API, which is
     stored for the links in events and notices.
 
-    Raises ConfigurationError if the newest revision lacks the table of a dataset, or if the functions could not log in
-    afterwards. In both cases, nothing changes. Raises DatabaseUnavailable if a login of the functions could not be
-    tried.
+    Raises ConfigurationError if the tables of the newest revision differ from the declared datasets, or if the
+    functions could not log in afterwards. In both cases, nothing changes. Raises DatabaseUnavailable if a login of the
+    functions could not be tried.
     """
     from alembic import command
     from alembic.runtime.migration import MigrationContext
@@ -61,7 +58,7 @@ def upgrade(
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, revision)
         if revision == "head":
-            _require(tables(connection))
+            shape.require_tables(DATASETS, connection)
         if app_url is not None:
             from chalicelib.migrations import database_role
             from chalicelib.migrations.limits import Limits
@@ -101,26 +98,8 @@ def _accepts(engine: "Engine") -> bool:
 
 
 def check_datasets(versions: Path = _VERSIONS) -> None:
-    """Check without a database that the migrations create the table of every dataset. Raises ConfigurationError."""
-    _require(name for path in versions.glob("*.py") for name in _CREATED.findall(path.read_text()))
-
-
-def tables(connection: "Connection") -> list[str]:
-    """Return the names of the tables in the database."""
-    from sqlalchemy import inspect
-
-    return inspect(connection).get_table_names()
-
-
-def _require(tables: Iterable[str]) -> None:
-    """Raise ConfigurationError for the first dataset without a table."""
-    existing = set(tables)
-    for name in DATASETS:
-        if name not in existing:
-            raise ConfigurationError(
-                f"datasets.py declares {name}, but no migration creates the table {name}:"
-                " write one (CONTRIBUTING.md, Add a dataset)"
-            )
+    """Check without a database that the migrations add every dataset and column. Raises ConfigurationError."""
+    shape.require_migrations(DATASETS, versions)
 
 
 def head() -> str:

@@ -66,7 +66,7 @@ def write(database_url: str, name: str, dropped: tuple[str, ...] = ()) -> Path |
 def _written(directory: ScriptDirectory, engine: Engine, name: str, dropped: tuple[str, ...]) -> Path | None:
     with engine.connect() as connection:
         found = comparison.differences(connection, metadata)
-        existing = {table: comparison.column_names(connection, table) for table in migrate.tables(connection)}
+        existing = comparison.columns(connection)
         steps = Steps(DATASETS, existing, dropped)
         steps.take(found)
         if not steps.operations:

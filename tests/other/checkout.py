@@ -6,12 +6,9 @@ from pathlib import Path
 from infra.venv import ROOT
 from tests.checkouts import copied, passes
 
-DATASETS = "chalicelib/core/datasets.py"
-OTHERS = "chalicelib/core/other_datasets.py"
-_LAST = "DATASETS: dict[str, Dataset] = checked(_DECLARED)"
-_MORE = """from chalicelib.core.other_datasets import DECLARED as _OTHERS  # noqa: E402
-
-DATASETS: dict[str, Dataset] = checked((*_DECLARED, *_OTHERS))"""
+_DATASETS, _OTHERS = "chalicelib/core/datasets.py", "chalicelib/core/other_datasets.py"
+_IMPORT = "from chalicelib.core.kinds.table import Kind\n"
+_CHECKED = "DATASETS: dict[str, Dataset] = checked(_DECLARED)"
 
 
 def other_checkout(folder: Path) -> Path:
@@ -19,14 +16,19 @@ def other_checkout(folder: Path) -> Path:
     up to date there."""
     checkout = copied(folder)
     declare(checkout)
-    passes(checkout, "tests.other.migration")
+    passes(checkout, "infra.migration", "other_datasets")
     return checkout
 
 
 def declare(checkout: Path) -> None:
-    """Declare the other datasets in a checkout. Its declarations are in one module, but the other ones come from a
-    module of their own, so that the deployed functions do not need the tests."""
-    text = (checkout / DATASETS).read_text()
-    assert text.count(_LAST) == 1, f"{DATASETS} has changed: mend tests/other/checkout.py"
-    (checkout / DATASETS).write_text(text.replace(_LAST, _MORE))
-    (checkout / OTHERS).write_text((ROOT / "tests/other/declaration.py").read_text())
+    """Declare the other datasets in a checkout. They come from a module of their own, because the deployed functions
+    do not have the tests."""
+    text = (checkout / _DATASETS).read_text()
+    for old, new in (
+        (_IMPORT, f"{_IMPORT}from chalicelib.core.other_datasets import OTHERS\n"),
+        (_CHECKED, _CHECKED.replace("_DECLARED", "(*_DECLARED, *OTHERS)")),
+    ):
+        assert text.count(old) == 1, f"{_DATASETS} has changed: mend tests/other/checkout.py"
+        text = text.replace(old, new)
+    (checkout / _DATASETS).write_text(text)
+    (checkout / _OTHERS).write_text((ROOT / "tests/other/declaration.py").read_text())

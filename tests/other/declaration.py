@@ -10,7 +10,7 @@ from chalicelib.core.kinds.table import Kind
 
 _ID = Column("id", Kind.ID, about="primary key")
 
-DECLARED = (
+OTHERS = (
     Dataset(
         "regions",
         "region",

@@ -62,7 +62,8 @@ def quoted(text: str) -> str:
 
 
 def clean(column: Column) -> st.SearchStrategy[str]:
-    return CLEAN.get(values.type_of(column.kind), values.sent(column.kind))
+    """Generate valid values, and the value that the stored rows have."""
+    return CLEAN.get(values.type_of(column.kind), values.sent(column.kind)) | st.just(str(column.example))
 
 
 def field(column: Column) -> st.SearchStrategy[str]:
