@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import Declarations
 from chalicelib.core.kinds.table import Kind
+from chalicelib.formats.csv_layout import CsvLayout
 
 LINE_ENDS = ("\n", "\r\n", "\r\r\n", "\r")
 # Hireflow recognises the encodings in FOUND without a declaration: by a byte order mark, or because UTF-8 is the
@@ -60,6 +61,13 @@ def written(dataset: Dataset, rows: Sequence[Sequence[str]], dialect: Dialect) -
     text = dialect.line_end.join(lines) + (dialect.line_end if dialect.ends_last_line and lines else "")
     data = text.encode(dialect.encoding)
     return gzip.compress(data, mtime=0) if dialect.is_gzipped else data
+
+
+def in_order(layout: CsvLayout, fields: Sequence[str]) -> list[str]:
+    """Return the fields of a record in the order of the dataset's columns, without the ignored fields."""
+    return [
+        field for _, field in sorted((at, f) for at, f in zip(layout.positions, fields, strict=True) if at is not None)
+    ]
 
 
 def _value(_kind: Kind, value: str) -> str:

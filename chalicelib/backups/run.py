@@ -20,6 +20,7 @@ from chalicelib.backups.manifest import Manifest, StoredFile, TableFile
 from chalicelib.backups.prefetch import ahead
 from chalicelib.backups.retention import delete_point, expire_points
 from chalicelib.backups.snapshot import Columns, blocks, origin, snapshot
+from chalicelib.backups.table_schema import TableSchema
 from chalicelib.cloud.buckets import Bucket, Stored
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.object_streams import Writer
@@ -125,7 +126,8 @@ def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None
             files = [_table(session, bucket, name, d, versions[d.name]) for d in datasets]
         # The commit succeeded, so the connection is alive and still has the advisory lock. No other backup is running.
         tables = dict(zip(DATASETS, (file for file, _ in files), strict=True))
-        written = Manifest(name, *identity, tables, _previous_database(session, newest, identity[0]))
+        schemas = {dataset.name: TableSchema.of_dataset(dataset) for dataset in datasets}
+        written = Manifest(name, *identity, tables, _previous_database(session, newest, identity[0]), schemas)
         # The files are checked before the manifest is written, because the manifest makes the restore point complete.
         for _, writer in files:
             if bucket.head(writer.key) != Stored(writer.size, writer.etag):
@@ -161,7 +163,7 @@ def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int])
 
 
 def _is_empty(session: Session) -> bool:
-    rows = " OR ".join(f'EXISTS (SELECT FROM "{name}")' for name in DATASETS)
+    rows = " OR ".join(f"EXISTS (SELECT FROM {dataset.table})" for dataset in DATASETS.values())
     return not session.scalar(f"SELECT {rows}")
 
 

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from chalicelib.core.kinds.table import Kind
-from chalicelib.core.kinds.values import Broken, Missing, Value
+from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Value
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Postgres has columns of its own with these names in every table. `seq` is the number of a staged row.
 _RESERVED = frozenset({"seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 
-
-class InvalidDeclaration(ValueError):
-    """A dataset is declared in a way that cannot work. The message says what to change."""
+_OF_STAGING = re.compile("ignored_[0-9]+")  # the names of the fields that no column holds, in staging tables
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,8 @@ class Column:
     """A column of a dataset. `parent` names the dataset whose `id` the column refers to.
 
     An `optional` column may be NULL. A row may leave a column out if the column is optional or has a `default`: then a
-    known row keeps its value, and a new row gets the default, or NULL without a default.
+    known row keeps its value, and a new row gets the default, or NULL without a default. `default` has the checked form
+    of the kind.
 
     `about` and `example` appear in the documentation. `aliases` are other names for the column in the header of a file.
     """
@@ -39,7 +38,7 @@ class Column:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} is not a name of a column: {_RULE}")
-        if self.name in _RESERVED:
+        if self.name in _RESERVED or _OF_STAGING.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} cannot be the name of a column: choose another name")
         if self.parent is not None and self.kind is not Kind.ID:
             raise InvalidDeclaration(f"{self.name} refers to {self.parent}: its kind must be Kind.ID")
@@ -50,13 +49,14 @@ class Column:
             )
         if self.example is None:
             object.__setattr__(self, "example", self.kind.example)
-        for what, value in (("default", self.default), ("example", self.example)):
-            if value is not None:
-                self._require_valid(what, value)
+        if self.example is not None:
+            self._checked("example", self.example)
+        if self.default is not None:
+            object.__setattr__(self, "default", self._checked("default", self.default))
 
-    def _require_valid(self, what: str, value: Value) -> None:
+    def _checked(self, what: str, value: Value) -> Value:
         try:
-            self.kind.check(value)
+            return self.kind.check(value)
         except Broken as error:
             raise InvalidDeclaration(f"the {what} {value!r} of {self.name} {error}") from None
         except Missing:
@@ -71,6 +71,14 @@ class Column:
     def quoted(self) -> str:
         """The name in SQL. It is quoted, because it may be a word of SQL."""
         return f'"{self.name}"'
+
+    @property
+    def default_sql(self) -> str:
+        """The default in SQL. It is NULL if there is no default."""
+        if self.default is None:
+            return "NULL"
+        checked = str(self.kind.check(self.default)).replace("'", "''")
+        return f"CAST('{checked}' AS {self.kind.sql})"
 
 
 _RULE = "use at most 40 lower-case letters, digits and underscores, and begin with a letter"
@@ -120,6 +128,11 @@ class Dataset:
     def table(self) -> str:
         """The name of the table in SQL. It is quoted, because it may be a word of SQL."""
         return f'"{self.name}"'
+
+    @cached_property
+    def fewest(self) -> int:
+        """The number of columns that no row may leave out. They come before all other columns."""
+        return sum(not column.may_be_absent for column in self.columns)
 
     @property
     def values(self) -> tuple[Column, ...]:

@@ -25,7 +25,7 @@ with those of the grammar.
 import re
 from datetime import UTC, date, datetime, timedelta
 
-from chalicelib.core.reasons import NOT_A_DATETIME, OUT_OF_RANGE, Reason
+from chalicelib.core.reasons import NOT_A_DATE, NOT_A_DATETIME, OUT_OF_RANGE, Reason
 
 _HOUR, _SIXTY = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
 _FRACTION = r"(?:[.,](?P<{0}fraction>\d+))?"
@@ -64,6 +64,14 @@ def utc(text: str) -> datetime:
         raise NotADateTime(NOT_A_DATETIME) from None
     except OverflowError:
         raise NotADateTime(OUT_OF_RANGE) from None
+
+
+def day(text: str) -> date:
+    """Parse a date that has no time. Raises NotADateTime."""
+    parts = GRAMMAR.fullmatch(text)
+    if parts is None or parts["hour"] or parts["b_hour"]:
+        raise NotADateTime(NOT_A_DATE)
+    return by_grammar(text).date()
 
 
 def by_grammar(text: str) -> datetime:

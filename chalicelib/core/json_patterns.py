@@ -37,6 +37,7 @@ _EXTENDED_TIME = f"{_HOUR}:{_SIXTY}(?::{_SIXTY}{_PART})?"
 _BASIC_TIME = f"{_HOUR}{_SIXTY}(?:{_SIXTY}{_PART})?"
 _ZONE = f"(?:[Zz]| UTC|[+-]{_HOUR}(?::?{_SIXTY})?)?"
 
+DATE = f"{_EXTENDED_DATE}|{_BASIC_DATE}"
 INSTANT = (
     rf"{_EXTENDED_DATE}(?:[Tt ]{_EXTENDED_TIME}{_ZONE})?"
     rf"|{_BASIC_DATE}(?:[Tt ](?:{_EXTENDED_TIME}|{_BASIC_TIME}){_ZONE})?"

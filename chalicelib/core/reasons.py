@@ -6,10 +6,10 @@ braces stand for values of the row. A load counts rejects by the text without th
 few different general texts, so the counts stay small.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
+from chalicelib.core.value_limits import MAX_ID, MAX_TEXT, MAX_WHOLE_NUMBER, MIN_WHOLE_NUMBER
 
 OTHER_CODE = "other"  # the code of all reasons that a load does not count by name
 
@@ -42,6 +42,11 @@ class Reason:
     def __str__(self) -> str:
         return f"{self.text}: {self.instead}" if self.instead else self.text
 
+    def filled(self, **values: object) -> "Reason":
+        """Return this reason with `values` instead of the names in braces. They are limits of a kind of column, and not
+        values of a row."""
+        return replace(self, text=self.text.format(**values))
+
     def of(self, field: str | None = None, **values: object) -> Problem:
         """Return the problem of a row for this reason. `values` replace the names in braces in the text."""
         general = self.general.format(**values) if self.general else None
@@ -68,7 +73,23 @@ NOT_MDY = Reason(
     "is not a date-time",
     "write 07/27/2021 or 07/27/2021 16:02:08, as dates=mdy is declared, or 2021-07-27",
 )
+NOT_A_DATE = Reason("not_a_date", "is not a date", "write 2021-07-27, without a time")
+UNDECLARED_ORDER = Reason(
+    "not_a_date",
+    "is not a date",
+    "write 2021-07-27, or declare dates=dmy (27/07/2021) or dates=mdy (07/27/2021) for the file",
+)
+DATE_NOT_DMY = Reason("not_a_date", "is not a date", "write 27/07/2021, as dates=dmy is declared, or 2021-07-27")
+DATE_NOT_MDY = Reason("not_a_date", "is not a date", "write 07/27/2021, as dates=mdy is declared, or 2021-07-27")
 OUT_OF_RANGE = Reason("out_of_range", "is outside the years 1 to 9999")
+NOT_A_WHOLE_NUMBER = Reason("not_a_whole_number", "is not a whole number", "write digits only, as in 12 or -12")
+WHOLE_NUMBER_OUT_OF_RANGE = Reason("out_of_range", f"is outside {MIN_WHOLE_NUMBER} to {MAX_WHOLE_NUMBER}")
+NOT_A_DECIMAL = Reason(
+    "not_a_decimal", "is not a decimal number", "write digits and a point, as in 1234.5, without other characters"
+)
+TOO_MANY_DECIMALS = Reason("too_many_decimals", "has more than {scale} digits after the point")
+DECIMAL_OUT_OF_RANGE = Reason("out_of_range", "has more than {digits} digits before the point")
+NOT_A_BOOLEAN = Reason("not_a_boolean", "is neither true nor false", "write true or false, yes or no, 1 or 0")
 NOT_TEXT = Reason("not_text", "is not text")
 TOO_LONG = Reason("too_long", f"is longer than {MAX_TEXT} characters")
 NUL = Reason("nul", "contains a NUL character")

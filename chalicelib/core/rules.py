@@ -17,11 +17,10 @@ from chalicelib.core import reasons
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.table import Kind
-from chalicelib.core.kinds.values import Broken, Missing, Value, decoded, readable
+from chalicelib.core.kinds.values import ABSENT, Broken, Missing, Value, decoded, readable
 from chalicelib.core.reasons import Problem
 
 _NOTHING = frozenset[int]()
-_ABSENT: Any = object()  # stands for a column that a row leaves out
 
 
 class Checked(NamedTuple):
@@ -58,7 +57,7 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
 
     `dates` is the declared order of day and month. Dates such as 27/07/2021 are valid only if an order was declared.
     """
-    return _check(_rules_of_files(dataset, dates), (_ABSENT if field is None else decoded(field) for field in fields))
+    return _check(_rules_of_files(dataset, dates), (ABSENT if field is None else decoded(field) for field in fields))
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
@@ -93,7 +92,7 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     to choose an id."""
     if not isinstance(row, Mapping):
         return Checked((None,) * len(dataset.columns), (reasons.NOT_AN_OBJECT.of(),))
-    sent = (row.get(name, _ABSENT) for name in dataset.column_names)
+    sent = (row.get(name, ABSENT) for name in dataset.column_names)
     checked = _check(_rules(dataset, id_optional), sent)
     if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
         return checked
@@ -102,7 +101,8 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
 
 
 def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = False) -> Checked:
-    """Check one row of an Avro file, in the stored form of the kinds, with None for null.
+    """Check one row of an Avro file, in the stored form of the kinds, with None for null, and ABSENT for a column that
+    the file lacks.
 
     A trusted row comes from one of our restore points, so it was in the table before. The rules for texts do not apply
     to it.
@@ -112,12 +112,14 @@ def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = Fal
 
 def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_trusted: bool = False) -> bool:
     """Return whether all rows of an Avro file are valid without any change. `columns` has a sequence of values for each
-    column.
+    column, at least one. The values of a column that the file lacks are all ABSENT.
 
     Loops in C check each column as a whole. If the result is False, `check_stored` finds the invalid rows.
     """
     with suppress(TypeError):  # a value of a mandatory column is None
         for column, values in zip(dataset.columns, columns, strict=True):
+            if values[0] is ABSENT:
+                continue
             given = [value for value in values if value is not None] if column.optional else values
             check = column.kind.can_be_stored if is_trusted else column.kind.are_valid
             if given and not check(given):
@@ -127,8 +129,8 @@ def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, 
 
 
 def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
-    """Return a row of an Avro file in the form in which a client would send its values."""
-    return [v if v is None else c.kind.shown(v) for c, v in zip(dataset.columns, row, strict=True)]
+    """Return a row of an Avro file in the form in which a client would send its values. None and ABSENT stay."""
+    return [v if v is None or v is ABSENT else c.kind.shown(v) for c, v in zip(dataset.columns, row, strict=True)]
 
 
 def is_undecodable(problem: Problem) -> bool:
@@ -162,7 +164,7 @@ def _check(rules: tuple[_Rule, ...], sent: Iterable[Any]) -> Checked:
     problems: list[Problem] = []
     silent: list[int] = []
     for at, (rule, value) in enumerate(zip(rules, sent, strict=True)):
-        if value is _ABSENT:
+        if value is ABSENT:
             values.append(None)
             if at:  # a row without an id gets a new id
                 silent.append(at)

@@ -33,9 +33,14 @@ class CsvLayout:
     names: tuple[str, ...] = ()
 
     @classmethod
-    def by_position(cls, dataset: Dataset, delimiter: bytes = b",") -> "CsvLayout":
-        """Return the layout of a file without a header: all columns of the dataset, in their order."""
-        return cls(delimiter, tuple(range(len(dataset.columns))))
+    def by_position(cls, dataset: Dataset, delimiter: bytes = b",", width: int | None = None) -> "CsvLayout":
+        """Return the layout of a file without a header: the columns of the dataset, in their order.
+
+        `width` is the number of fields in the first record, or None if no record is known. It says how many columns the
+        file has: at least the columns that no row may leave out, and at most all columns.
+        """
+        most = len(dataset.columns)
+        return cls(delimiter, tuple(range(most if width is None else max(dataset.fewest, min(width, most)))))
 
     @cached_property
     def line_at(self) -> int | None:
@@ -57,16 +62,22 @@ class CsvLayout:
         """Whether a record has the columns of the dataset in their order, and no other fields."""
         return self.positions == tuple(range(len(self.positions)))
 
-    def in_order(self, fields: Sequence[Item]) -> list[Item]:
-        """Return the fields of a record in the order of the dataset's columns, without the ignored fields."""
-        by_column = {column: field for column, field in zip(self.positions, fields, strict=True) if column is not None}
-        return [by_column[column] for column in sorted(by_column)]
+    def values(self, dataset: Dataset, fields: Sequence[bytes]) -> tuple[bytes | None, ...]:
+        """Return a field for each column of the dataset, and None for each column that the record leaves out.
 
-    def values(self, fields: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Return the values of a record in the order of the dataset's columns. In a file of corrected rejects, the
-        apostrophes before texts are removed."""
-        fields = self.in_order(fields)
-        return tuple(map(unguarded, fields) if self.is_corrected else fields)
+        A record leaves out the columns that its file does not have. Without a header, empty fields at the end of a
+        record also leave out their columns. In a file of corrected rejects, the apostrophes before texts are removed.
+        """
+        sent = map(unguarded, fields) if self.is_corrected else fields
+        by_column = dict(zip(self.positions, sent, strict=True))
+        values = [by_column.get(at) for at in range(len(dataset.columns))]
+        if not self.has_header:
+            for at in range(len(values) - 1, dataset.fewest - 1, -1):
+                field = values[at]
+                if field is not None and not is_blank(field):
+                    break
+                values[at] = None
+        return tuple(values)
 
     def corrected_line(self, fields: Sequence[bytes]) -> str | None:
         """Return the line of the reject that a record replaces, as it was sent, or None if the record names no line."""

@@ -11,11 +11,8 @@ from functools import cache
 
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.kinds.ids import CLEAN_DECIMALS
-from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.text import DROPPED, plain_character
 from chalicelib.formats.csv_layout import CsvLayout
-
-_ID = rb"[1-9]\d{0,8}"
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,8 @@ def _unquoted(field: bytes) -> bytes:
 @cache
 def clean_lines(dataset: Dataset, layout: CsvLayout) -> re.Pattern[bytes]:
     """Return the pattern of the longest run of clean lines of this layout. Each field has no quotes, or is wholly in
-    quotes."""
-    d = re.escape(layout.delimiter)
-    fields = [_clean_field(dataset, position, d) for position in layout.positions]
-    line = d.join(rb"(?:" + field + rb"|\"" + field + rb"\")" for field in fields)
+    quotes. The field of an optional column may be empty, which is NULL."""
+    line = _clean_line(dataset, layout, re.escape(layout.delimiter))
     # The atomic group avoids a bug of early releases of Python 3.11 (CPython issue 106052): a possessive repeat of
     # lines may end in the middle of a line that does not match.
     return re.compile(rb"(?:(?>" + line + rb"\r{0,2}\n))*+")
@@ -104,21 +99,31 @@ def clean_lines(dataset: Dataset, layout: CsvLayout) -> re.Pattern[bytes]:
 
 @cache
 def decimal_ids(dataset: Dataset, layout: CsvLayout) -> tuple[re.Pattern[bytes], bytes]:
-    """Return the pattern of a clean line without quotes, and the replacement that removes the decimals of ids: `12.0`
-    becomes `12`."""
+    """Return the pattern of a clean line without quotes, and the replacement that removes the decimals of ids and whole
+    numbers: `12.0` becomes `12`."""
     d = re.escape(layout.delimiter)
-    whole, other = _ID + rb")" + CLEAN_DECIMALS, rb"[^" + d + rb"\n]*+)"
-    whole, other = _ID + rb")" + CLEAN_DECIMALS, rb"[^" + d + rb"\n]*+)"
-    parts = [
-        rb"(" + (d if at else b"") + (whole if _is_id(dataset, position) else other)
-        for at, position in enumerate(layout.positions)
-    ]
+    parts = []
+    for at, position in enumerate(layout.positions):
+        whole = b"" if position is None else dataset.columns[position].kind.whole
+        rest = rb"(?:" + whole + rb")?)" + CLEAN_DECIMALS if whole else rb"[^" + d + rb"\n]*+)"
+        parts.append(rb"(" + (d if at else b"") + rest)
     kept = b"".join(rb"\g<%d>" % number for number in range(1, len(parts) + 1))
     return re.compile(b"".join(parts) + rb"\n"), kept + rb"\n"
 
 
-def _is_id(dataset: Dataset, position: int | None) -> bool:
-    return position is not None and dataset.columns[position].kind is Kind.ID
+def _clean_line(dataset: Dataset, layout: CsvLayout, d: bytes) -> bytes:
+    """Return the pattern of a clean line without its end. `d` is the delimiter, escaped."""
+    line, last = b"", len(layout.positions) - 1
+    for at, position in reversed(list(enumerate(layout.positions))):
+        field = _clean_field(dataset, position, d)
+        column = None if position is None else dataset.columns[position]
+        may_be_empty = rb"|" if column and column.optional else b""
+        line = rb"(?:" + field + rb"|\"" + field + rb"\"" + may_be_empty + rb")" + (d + line if line else b"")
+        if column and column.may_be_absent and not column.optional and not layout.has_header:
+            # The column is mandatory, so its field may be empty only if all fields after it are empty, too. Then the
+            # row leaves out all of these columns.
+            line = rb"(?:" + line + rb"|" + d * (last - at) + rb")"
+    return line
 
 
 def _clean_field(dataset: Dataset, position: int | None, d: bytes) -> bytes:

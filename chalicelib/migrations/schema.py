@@ -166,7 +166,7 @@ staged_loads = Table(  # the progress of unfinished loads of large objects; the 
     "staged_loads",
     _internal,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("etag", Text, nullable=False),  # of the object that the load reads
+    Column("etag", Text, nullable=False),  # of the object that the load reads; the columns of its rows may follow
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # uncompressed bytes that were read so far
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),

@@ -96,11 +96,11 @@ def _copied_text(dataset: Dataset, layout: CsvLayout, data: bytes) -> Iterator[R
     for line in data.split(b"\n")[:-1]:
         # NUL stands for a backslash here, because no valid text has a NUL.
         parts = between.split(line.replace(b"\\\\", b"\0"))
-        if len(parts) == len(layout.positions) and set(parts) == {b"\\N"}:
+        if len(parts) == len(layout.positions) and set(parts) == {b""}:
             yield None
             continue
         texts = [
-            None if part == b"\\N" else escape.sub(lambda m: _ESCAPED.get(m[0], d), part).replace(b"\0", b"\\").decode()
+            None if part == b"" else escape.sub(lambda m: _ESCAPED.get(m[0], d), part).replace(b"\0", b"\\").decode()
             for part in parts
         ]
         yield tuple(

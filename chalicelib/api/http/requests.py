@@ -7,13 +7,13 @@ binary type (`BINARY`).
 
 import json
 import re
-import sys
 from typing import Any, Final, NoReturn, cast
 
 from chalice.app import Request
 
 from chalicelib.core import correlation
 from chalicelib.core.errors import MalformedRequest, TooLarge, UnsupportedMedia
+from chalicelib.core.json_numbers import JsonNumber
 
 # The wildcard matters. API Gateway accepts wildcards in its list of binary types, but Chalice compares the list
 # literally with the type of every response. If the list named application/json, Chalice would encode JSON responses as
@@ -65,7 +65,7 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     try:
         text = raw.decode("utf-8-sig")
         return json.loads(
-            text, parse_constant=_not_json, parse_float=_number, parse_int=_whole, object_pairs_hook=_object
+            text, parse_constant=_not_json, parse_float=JsonNumber, parse_int=_whole, object_pairs_hook=_object
         )
     except RecursionError as error:
         raise MalformedRequest(TOO_DEEP) from error
@@ -161,14 +161,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _number(text: str) -> float:
-    """Parse a JSON number. A number that is too large for a float becomes the largest float. No rule accepts the
-    largest float, and a response can quote it. JSON could not express infinity."""
-    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
-
-
 def _whole(text: str) -> float:
-    return int(text) if len(text) <= _MOST_DIGITS else _number(text)
+    return int(text) if len(text) <= _MOST_DIGITS else JsonNumber(text)
 
 
 def _not_json(constant: str) -> NoReturn:

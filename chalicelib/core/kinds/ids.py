@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chalicelib.core import json_patterns, reasons
+from chalicelib.core import json_numbers, json_patterns, reasons
 from chalicelib.core.kinds.kind import Conversion, Json, Kind, same
 from chalicelib.core.kinds.values import Broken, present
 from chalicelib.core.value_limits import MAX_ID
@@ -19,14 +19,15 @@ CLEAN_DECIMALS = rb"(?:\.00?)?"
 class Id(Kind):
     name, sql, example, athena = "id", "integer", 1, "int"
     packing = "i"
+    whole = rb"[1-9]\d{0,8}"
     avro, avro_plain, avro_wanted = "int", "int", "int or long"
 
     def check(self, value: Any) -> int:
         """Accept decimal digits, or an int that is not a bool, from 1 to 2147483647."""
         if type(value) is not int:
             value = present(value)
-            if type(value) is float and value.is_integer():  # for JSON Schema, 12.0 is an integer
-                value = int(value)
+            if isinstance(value, float):
+                value = json_numbers.whole(value)
             if isinstance(value, str) and (whole := WHOLE.fullmatch(value)):
                 value = whole[1]
             if isinstance(value, str) and value.isascii() and value.isdigit():
@@ -43,7 +44,7 @@ class Id(Kind):
         return bool(min(stored) >= 1 and max(stored) <= MAX_ID)
 
     def clean(self, delimiter: bytes) -> bytes:
-        return rb"[1-9]\d{0,8}" + CLEAN_DECIMALS
+        return self.whole + CLEAN_DECIMALS
 
     def for_copy(self, stored: Sequence[Any]) -> Iterable[Any]:
         return stored

@@ -9,7 +9,7 @@ from chalicelib.core import datetimes, json_patterns, local_dates, reasons
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.ids import integers
 from chalicelib.core.kinds.kind import Conversion, Json, Kind, same
-from chalicelib.core.kinds.values import Broken, present
+from chalicelib.core.kinds.values import Broken, Value, present
 from chalicelib.core.texts import stripped
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,6 +84,9 @@ class Instant(Kind):
             return (EPOCH + timedelta(microseconds=stored)).isoformat()
         except OverflowError:
             return str(stored)
+
+    def stored(self, checked: Value) -> int:
+        return (datetime.fromisoformat(str(checked)) - EPOCH) // timedelta(microseconds=1)
 
     def are_usual(self, values: Sequence[Any]) -> bool:
         """Return whether all values are valid instants in the most common form. Postgres (in UTC) and Python parse this

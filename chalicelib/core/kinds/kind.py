@@ -3,8 +3,8 @@
 A value has four forms:
 - The *sent* form is what a client sends: the text of a CSV field, or a JSON value.
 - The *checked* form is what a rule returns. It goes to Postgres as text or as JSON: an `int`, a `str` or a `bool`.
-- The *stored* form is what is read from an Avro file: an `int`, a `str` or a `bool`, and None for null. For example, an
-  instant is a number of microseconds.
+- The *stored* form is what is read from an Avro file: an `int`, a `str` or a `bool`, and None for null. An instant is a
+  number of microseconds since 1970, a date a number of days, and 12.50 in a column with two decimals is 1250.
 - The *written* form is what fastavro writes without a logical type. It differs from the stored form only for decimals,
   which are written as bytes.
 """
@@ -35,6 +35,12 @@ class Kind(ABC):
     ID: "ClassVar[Kind]"
     TEXT: "ClassVar[Kind]"
     INSTANT: "ClassVar[Kind]"
+    DATE: "ClassVar[Kind]"
+    WHOLE_NUMBER: "ClassVar[Kind]"
+    BOOLEAN: "ClassVar[Kind]"
+    # A function of the precision, from 1 to 38, and of the scale, from 0 to the precision. It returns the same object
+    # for the same numbers. Raises InvalidDeclaration.
+    decimal: "ClassVar[Callable[[int, int], Kind]]"
 
     name: str
     sql: str
@@ -61,6 +67,10 @@ class Kind(ABC):
         """Return a stored value in the form in which a client would send it."""
         return stored
 
+    def stored(self, checked: Value) -> Any:
+        """Convert a value from the checked form to the stored form."""
+        return checked
+
     # ---- whole columns: loops that run in C; the values contain no None
 
     @abstractmethod
@@ -77,6 +87,10 @@ class Kind(ABC):
         return self.are_valid(stored)
 
     # ---- CSV
+
+    # The pattern of a number that may have decimals of zeros in a clean field, or b"" if the kind has no such numbers.
+    # COPY gets the number without these decimals: 12 instead of 12.0.
+    whole: bytes = b""
 
     @abstractmethod
     def clean(self, delimiter: bytes) -> bytes:
@@ -117,7 +131,21 @@ class Kind(ABC):
     @property
     @abstractmethod
     def avro_readable(self) -> Mapping[str, Conversion]:
-        """The types that can be read, as "type logical-type", with the conversions to the stored form."""
+        """The types that can be read, as "type logical-type", with the conversions to the stored form.
+
+        A conversion takes what fastavro reads without the logical type: an int, a str, a bool or bytes. A kind with
+        `avro_plain` "bytes" reads bytes; for the other kinds, bytes are read as a str.
+        """
+
+    def avro_conversion(self, name: str, scale: int) -> Conversion | None:
+        """Return the conversion for the type `name` in the form of `avro_readable`, or None if the type cannot be read.
+        `scale` is the scale that the type declares if it is a decimal."""
+        return self.avro_readable.get(name)
+
+    def avro_default(self, checked: Value) -> int | str | bool:
+        """Return a default value in the form of a schema. `checked` is in the checked form."""
+        default: int | str | bool = self.stored(checked)
+        return default
 
     # ---- documentation
 

@@ -7,6 +7,11 @@ from chalicelib.core.reasons import Reason
 from chalicelib.core.texts import SURROGATE, stripped
 
 Value = int | str | bool
+ABSENT: Any = object()  # stands for a column that a row leaves out
+
+
+class InvalidDeclaration(ValueError):
+    """A dataset is declared in a way that cannot work. The message says what to change."""
 
 
 class Broken(ValueError):

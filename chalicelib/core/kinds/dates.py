@@ -1,0 +1,111 @@
+"""The kind of dates: days without a time, from year 1 to 9999."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from chalicelib.core import datetimes, json_patterns, local_dates, reasons
+from chalicelib.core.declarations import Dates
+from chalicelib.core.kinds.ids import integers
+from chalicelib.core.kinds.instants import CLEAN_DAY
+from chalicelib.core.kinds.kind import Conversion, Json, Kind, same
+from chalicelib.core.kinds.values import Broken, Value, present
+from chalicelib.core.texts import stripped
+
+EPOCH = date(1970, 1, 1)
+POSTGRES_EPOCH = (date(2000, 1, 1) - EPOCH).days  # Postgres's binary formats count from 2000
+USUAL_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_FIRST, _LAST = ((day - EPOCH).days for day in (date.min, date.max))
+_WRONG: Mapping[Dates, reasons.Reason] = {
+    "iso": reasons.UNDECLARED_ORDER,
+    "dmy": reasons.DATE_NOT_DMY,
+    "mdy": reasons.DATE_NOT_MDY,
+}
+_AVRO = {"type": "int", "logicalType": "date"}
+
+
+class Date(Kind):
+    name, sql, example, athena = "date", "date", "2021-07-27", "date"
+    packing = "i"
+    avro: Any = _AVRO
+    avro_plain, avro_wanted = "int", "date"
+
+    def check(self, value: Any) -> str:
+        """Accept a date in the grammar of `datetimes`. It must not have a time."""
+        value = present(value)
+        if not isinstance(value, str):
+            raise Broken(reasons.NOT_A_DATE)
+        try:
+            if USUAL_DATE.fullmatch(value):
+                date.fromisoformat(value)
+                return value
+            return datetimes.day(value).isoformat()
+        except ValueError:
+            raise Broken(reasons.NOT_A_DATE) from None
+
+    def check_in_file(self, dates: Dates, value: Any) -> str:
+        """Also accept dates such as 27/07/2021, if `dates` declares the order of day and month. The reason for any
+        other text then shows the declared form."""
+        try:
+            return self.check(value)
+        except Broken as broken:
+            if not isinstance(value, str) or broken.reason is not reasons.NOT_A_DATE:
+                raise
+            parts = local_dates.parts(stripped(value))
+            is_local = parts is not None and parts["hour"] is None
+            if dates == "iso":
+                raise Broken(_WRONG[dates]) if is_local else broken from None
+            try:
+                if parts and is_local:
+                    return local_dates.utc(parts, dates).date().isoformat()
+            except ValueError:
+                pass  # there is no such day
+            raise Broken(_WRONG[dates]) from broken
+
+    def check_stored(self, value: Any, *, is_trusted: bool) -> str:
+        if isinstance(value, str) and value.removeprefix("-").isdigit():
+            raise Broken(reasons.OUT_OF_RANGE)
+        return self.check(value)
+
+    def shown(self, stored: Any) -> Any:
+        """Return the date in ISO 8601. If it lies outside the years 1 to 9999, return the number as text, which the
+        rules reject."""
+        try:
+            return (EPOCH + timedelta(days=stored)).isoformat()
+        except OverflowError:
+            return str(stored)
+
+    def stored(self, checked: Value) -> int:
+        return (date.fromisoformat(str(checked)) - EPOCH).days
+
+    def are_usual(self, values: Sequence[Any]) -> bool:
+        if set(map(type, values)) != {str} or not all(map(USUAL_DATE.fullmatch, values)):
+            return False
+        try:
+            return all(map(date.fromisoformat, values))
+        except ValueError:
+            return False
+
+    def are_valid(self, stored: Sequence[Any]) -> bool:
+        return bool(min(stored) >= _FIRST and max(stored) <= _LAST)
+
+    def clean(self, delimiter: bytes) -> bytes:
+        return CLEAN_DAY
+
+    def for_copy(self, stored: Sequence[Any]) -> Iterable[Any]:
+        return [day - POSTGRES_EPOCH for day in stored]
+
+    def aggregate(self, column: str) -> str:
+        return f"string_agg(date_send({column}), '')"
+
+    def written(self, field: memoryview) -> Sequence[int]:
+        return [day + POSTGRES_EPOCH for day in integers("i", field)]
+
+    @property
+    def avro_readable(self) -> Mapping[str, Conversion]:
+        return {"int date": same}
+
+    def schema(self) -> tuple[str, Json]:
+        about = "a date without a time, such as 2021-07-27. 20210727 and, as a day of a week, 2021-W30-2 are valid, too"
+        return about, {"type": "string", "pattern": json_patterns.surrounded(json_patterns.DATE)}
