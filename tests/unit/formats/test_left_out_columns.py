@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.dataset import Column, Dataset, InvalidDeclaration
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.values import InvalidDeclaration
 from chalicelib.core.rules import Checked, check_fields
 from chalicelib.core.streams import Peekable
 from chalicelib.formats.containers import HEAD
@@ -24,7 +25,7 @@ from chalicelib.ingest.rejects import row_of_fields
 from chalicelib.ingest.staging_table import StagingTable, creation
 from tests import values
 from tests.dialects import Dialect, written
-from tests.other.declaration import DECLARED
+from tests.other.declaration import OTHERS
 from tests.workbooks import table
 
 STAFF = Dataset(
@@ -224,6 +225,19 @@ def test_names_that_only_look_like_those_of_staging_tables_can_be_declared() -> 
     assert Column("ignored_by", Kind.TEXT).quoted == '"ignored_by"'
 
 
+@pytest.mark.parametrize("names", [("line", ()), ("place", ("Reasons",)), ("left_out", ())])
+def test_names_of_the_columns_in_files_of_rejects_cannot_be_declared(names: tuple[str, tuple[str, ...]]) -> None:
+    name, aliases = names
+    with pytest.raises(InvalidDeclaration, match="is a name in files of rejects: choose another name or alias"):
+        Column(name, Kind.TEXT, aliases=aliases)
+
+
+@pytest.mark.parametrize("other", [Column("na_me", Kind.TEXT), Column("called", Kind.TEXT, aliases=("Name",))])
+def test_a_header_can_tell_all_columns_apart(other: Column) -> None:
+    with pytest.raises(InvalidDeclaration, match="would mean both name and"):
+        Dataset("people", "human", (Column("id", Kind.ID), Column("name", Kind.TEXT), other))
+
+
 Texts = tuple[str, ...]
 Sheet = tuple[Dataset, tuple[str, ...], bool, list[Texts]]
 
@@ -231,7 +245,7 @@ Sheet = tuple[Dataset, tuple[str, ...], bool, list[Texts]]
 @st.composite
 def sheets(draw: st.DrawFn) -> Sheet:
     """Generate the dataset of a file, the columns of the file, whether it has a header, and its rows."""
-    dataset = draw(st.sampled_from((STAFF, *DECLARED)))
+    dataset = draw(st.sampled_from((STAFF, *OTHERS)))
     has_header = draw(st.booleans())
     if has_header:
         optional = draw(st.sets(st.sampled_from(dataset.column_names[dataset.fewest :] or (None,))))
