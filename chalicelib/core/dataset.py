@@ -78,12 +78,18 @@ class Column:
         return f'"{self.name}"'
 
     @property
-    def default_sql(self) -> str:
-        """The default in SQL. It is NULL if there is no default."""
+    def default_text(self) -> str | None:
+        """The default as a text, which a file may contain, and from which Postgres makes the value. It is None if there
+        is no default."""
         if self.default is None:
-            return "NULL"
-        checked = str(self.kind.check(self.default)).replace("'", "''")
-        return f"CAST('{checked}' AS {self.kind.sql})"
+            return None
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    @property
+    def default_sql(self) -> str:
+        """The default in SQL: NULL, or a quoted text."""
+        text = self.default_text
+        return "NULL" if text is None else "'" + text.replace("'", "''") + "'"
 
 
 _RULE = "use at most 40 lower-case letters, digits and underscores, and begin with a letter"
