@@ -150,10 +150,23 @@ def readable_id(text: str | None) -> int | None:
         return None
 
 
+def holds_a_value(dataset: Dataset, texts: Sequence[str], dates: Dates = "iso") -> bool:
+    """Return whether one of the texts is a valid value of the column in the same place. Columns that take any text do
+    not count."""
+    return any(
+        not column.kind.takes_any_text and _is_valid(column.kind, text, dates)
+        for column, text in zip(dataset.columns, texts, strict=False)
+    )
+
+
 def is_instant(text: str, dates: Dates = "iso") -> bool:
     """Return whether a text is a valid date-time in a file with these declared dates."""
+    return _is_valid(Kind.INSTANT, text, dates)
+
+
+def _is_valid(kind: Kind, text: str, dates: Dates) -> bool:
     try:
-        Kind.INSTANT.check_in_file(dates, text)
+        kind.check_in_file(dates, text)
     except (Broken, Missing):
         return False
     return True
