@@ -1,7 +1,7 @@
 """Datasets that are not those of Hireflow, with their tables: columns that may be left out, references of every shape,
 and names that are words of SQL or names in our own statements."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,9 @@ import pytest
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.dataset import Column, Dataset, checked
 from chalicelib.core.kinds.table import Kind
+from chalicelib.ingest.relation import Relation, flag
 
+Row = dict[str, Any]
 _ID = Column("id", Kind.ID)
 USERS = Dataset("user", "user_row", (_ID, Column("name", Kind.TEXT)))
 GROUPS = Dataset("group", "group_row", (_ID, Column("user", Kind.ID, parent="user", optional=True)))
@@ -29,6 +31,7 @@ ORDERS = Dataset(
     ),
 )
 NOTES = Dataset("w", "note", (_ID, Column("t", Kind.TEXT, optional=True)))
+NEW: Row = {column.name: column.default for column in ORDERS.values}  # what an order gets that leaves all columns out
 SHOP = checked((USERS, GROUPS, ORDERS, NOTES))
 
 
@@ -77,3 +80,25 @@ def shop(database: Database) -> Iterator[Shop]:
     with database.session() as session:
         session.run(f"DROP TABLE {', '.join(dataset.table for dataset in SHOP.values())}")
         session.run("DELETE FROM dataset_state WHERE dataset = ANY(:names)", names=list(SHOP))
+
+
+@pytest.fixture
+def users(shop: Shop) -> Shop:
+    shop.insert(USERS, *({"id": i, "name": f"user {i}"} for i in (1, 2, 3)))
+    shop.insert(GROUPS, {"id": 1, "user": 1}, {"id": 2, "user": None})
+    return shop
+
+
+def staged(session: Session, rows: Sequence[Row]) -> Relation:
+    """Stage the rows in a temporary table with a flag for every column that a row may leave out."""
+    flagged = [column.name for column in ORDERS.columns if column.may_be_absent]
+    columns = ", ".join(f"{c.quoted} {c.kind.sql}" for c in ORDERS.columns)
+    flags = ", ".join(f"{flag(name)} boolean" for name in flagged)
+    session.run("DROP TABLE IF EXISTS staged")
+    session.run(f"CREATE TEMP TABLE staged (seq integer GENERATED ALWAYS AS IDENTITY, {columns}, {flags})")
+    names = ", ".join((*(f'"{name}"' for name in ORDERS.column_names), *map(flag, flagged)))
+    for row in rows:
+        values = [row.get(name) for name in ORDERS.column_names] + [name not in row for name in flagged]
+        params = {f"p{at}": value for at, value in enumerate(values)}
+        session.run(f"INSERT INTO staged ({names}) VALUES ({', '.join(f':{name}' for name in params)})", **params)
+    return Relation.flagged("staged", ORDERS.column_names, flagged)

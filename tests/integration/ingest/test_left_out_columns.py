@@ -1,29 +1,21 @@
 """Tests what a merge does with columns that rows leave out, with null, and with defaults. The datasets are those of
 `shop`."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.cloud.database import Session
 from chalicelib.core.dataset import Dataset
-from chalicelib.ingest import merge, orphans
+from chalicelib.ingest import merge
 from chalicelib.ingest.json_rows import relation as json_relation
 from chalicelib.ingest.merge import Merged
-from chalicelib.ingest.relation import Relation, flag
 from chalicelib.ingest.rows import SentRows, Upload, upload
 from tests.integration.landing import GRACE
 from tests.integration.s3_fixtures import S3
-from tests.integration.shop import GROUPS, NOTES, ORDERS, USERS, Shop, insert, shop
+from tests.integration.shop import NEW, NOTES, ORDERS, Row, Shop, shop, staged, users
 
-__all__ = ["shop"]
-Row = dict[str, Any]
-DEFAULTS = {"select": ORDERS.columns[2].default, "default": "none given"}
-NEW: Row = {**dict.fromkeys(ORDERS.column_names[1:]), **DEFAULTS}
+__all__ = ["shop", "users"]
 
 
 def send(shop: Shop, s3: S3, dataset: Dataset, *rows: Row) -> Upload:
@@ -32,13 +24,6 @@ def send(shop: Shop, s3: S3, dataset: Dataset, *rows: Row) -> Upload:
 
 def outcome(result: Upload) -> tuple[int, int, int, int]:
     return (result.counts.inserted, result.counts.updated, result.counts.unchanged, result.counts.superseded)
-
-
-@pytest.fixture
-def users(shop: Shop) -> Shop:
-    shop.insert(USERS, *({"id": i, "name": f"user {i}"} for i in (1, 2, 3)))
-    shop.insert(GROUPS, {"id": 1, "user": 1}, {"id": 2, "user": None})
-    return shop
 
 
 def test_a_new_row_gets_the_defaults_of_the_columns_that_it_leaves_out(users: Shop, s3: S3) -> None:
@@ -91,7 +76,7 @@ def test_each_row_of_a_batch_speaks_for_itself(users: Shop, s3: S3) -> None:
     assert outcome(result) == (2, 3, 0, 0)
     found = users.rows(ORDERS)
     assert [(found[i]["place"], found[i]["select"]) for i in range(1, 6)] == [
-        ("new", "old"), ("old", "new"), (None, "old"), (None, DEFAULTS["select"]), (None, "given"),
+        ("new", "old"), ("old", "new"), (None, "old"), (None, NEW["select"]), (None, "given"),
     ]  # fmt: skip
 
 
@@ -148,21 +133,6 @@ def expected(table: dict[int, Row], rows: Sequence[Row]) -> tuple[Merged, dict[i
     return Merged(len(last), new, changed), after
 
 
-def staged(session: Session, rows: Sequence[Row]) -> Relation:
-    """Stage the rows in a temporary table with a flag for every column that a row may leave out."""
-    flagged = [column.name for column in ORDERS.columns if column.may_be_absent]
-    columns = ", ".join(f"{c.quoted} {c.kind.sql}" for c in ORDERS.columns)
-    flags = ", ".join(f"{flag(name)} boolean" for name in flagged)
-    session.run("DROP TABLE IF EXISTS staged")
-    session.run(f"CREATE TEMP TABLE staged (seq integer GENERATED ALWAYS AS IDENTITY, {columns}, {flags})")
-    names = ", ".join((*(f'"{name}"' for name in ORDERS.column_names), *map(flag, flagged)))
-    for row in rows:
-        values = [row.get(name) for name in ORDERS.column_names] + [name not in row for name in flagged]
-        params = {f"p{at}": value for at, value in enumerate(values)}
-        session.run(f"INSERT INTO staged ({names}) VALUES ({', '.join(f':{name}' for name in params)})", **params)
-    return Relation.flagged("staged", ORDERS.column_names, flagged)
-
-
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(BATCHES, BATCHES)
 def test_all_ways_of_merging_agree_with_the_contract(users: Shop, s3: S3, before: list[Row], rows: list[Row]) -> None:
@@ -191,107 +161,3 @@ def test_a_merge_without_left_out_columns_has_no_flags() -> None:
         assert (len(relation.columns), relation.silence) == (columns, {})
         assert "_silent" not in relation.source
     assert rows == [{"seq": 0, "id": 1}, {"seq": 1, "id": 2}]
-
-
-# ---- orphans
-
-
-def waiting(session: Session, rows: Sequence[Row]) -> int:
-    """Load these rows as a file does, and keep the rows without parents. Return how many wait."""
-    with session.transaction():
-        load_id = session.scalar(
-            "INSERT INTO loads (dataset, source, kind, status) VALUES ('order', 'x', 'csv', 'succeeded') RETURNING id"
-        )
-        relation = staged(session, rows)
-        count = orphans.set_apart(session, ORDERS, relation)
-        merge.lock_table(session, ORDERS, timeout=5)
-        merge.load(session, ORDERS, relation)
-        orphans.forget(session, ORDERS, relation.source)
-        if count:
-            orphans.remember(session, ORDERS, load_id, relation)
-    return count
-
-
-def stored(session: Session) -> dict[int, Row]:
-    return {row_id: json.loads(row) for row_id, row in session.run('SELECT id, CAST("row" AS text) FROM orphans')}
-
-
-def test_an_orphan_remembers_what_it_left_out_and_healing_respects_it(users: Shop) -> None:
-    users.insert(ORDERS, *({"id": i, "user": 1, "place": "old", "select": "old", "default": "old"} for i in (1, 2)))
-    rows: list[Row] = [
-        {"id": 1, "user": 9, "place": None},
-        {"id": 2, "user": 1, "from": 9, "select": "new", "default": None},
-        {"id": 3, "user": 9},
-        {"id": 4, "user": 1},
-    ]
-    with users.database.session() as session:
-        assert waiting(session, rows) == 3
-        assert stored(session) == {row["id"]: row for row in rows[:3]}
-        assert orphans.heal(session, ORDERS, GRACE) == 0
-        insert(session, USERS, {"id": 9, "name": "late"})
-        assert orphans.heal(session, ORDERS, GRACE) == 3
-        assert stored(session) == {}
-        resolved = session.run("SELECT resolved FROM loads")
-    assert resolved == [[3]]
-    assert users.rows(ORDERS) == {
-        1: {**NEW, "user": 9, "select": "old", "default": "old", "place": None},
-        2: {**NEW, "user": 1, "select": "new", "default": None, "place": "old", "from": 9},
-        3: {**NEW, "user": 9},
-        4: {**NEW, "user": 1},
-    }
-
-
-def test_an_orphan_waits_for_all_its_parents(users: Shop) -> None:
-    rows: list[Row] = [
-        {"id": 1, "user": 8, "from": 9, "group": 7},
-        {"id": 2, "user": 8, "from": None},
-        {"id": 3, "user": 1, "group": 7},
-    ]
-    healed = []
-    with users.database.session() as session:
-        assert waiting(session, rows) == 3
-        for dataset, row in ((USERS, {"id": 8, "name": "h"}), (USERS, {"id": 9, "name": "i"}), (GROUPS, {"id": 7})):
-            insert(session, dataset, row)
-            orphans.heal(session, ORDERS, GRACE)
-            healed.append(sorted(users.rows(ORDERS)))
-    assert healed == [[2], [2], [1, 2, 3]]
-
-
-def test_each_missing_parent_of_an_orphan_is_listed(users: Shop) -> None:
-    lines: list[bytes] = []
-
-    class Lines:
-        def write(self, data: bytes) -> None:
-            lines.append(data)
-
-    rows: list[Row] = [{"id": 1, "user": 9, "from": 1}, {"id": 2, "user": 1, "from": 8, "group": 7}]
-    with users.database.session() as session, session.transaction():
-        relation = staged(session, rows)
-        assert orphans.set_apart(session, ORDERS, relation) == 2
-        names = [column.name for column, _ in relation.references(ORDERS)]
-        session.copy_out(orphans.listing(names), Lines())
-    assert names == ["user", "from", "group"]
-    assert lines == [b"1\t9\t\\N\t\\N\n", b"2\t\\N\t8\t7\n"]
-
-
-def test_no_row_waits_if_all_rows_leave_the_references_out(users: Shop) -> None:
-    with users.database.session() as session, session.transaction():
-        session.run(
-            "CREATE TEMP TABLE staged (seq integer, id integer) ON COMMIT DROP; INSERT INTO staged VALUES (1, 5)"
-        )
-        relation = Relation("staged", ("id",))
-        assert orphans.set_apart(session, GROUPS, relation) == 0
-        assert merge.load(session, GROUPS, relation) == Merged(1, 1, 0)
-    assert users.rows(GROUPS)[5] == {"user": None}
-
-
-def test_a_row_that_lacks_a_value_of_a_column_that_is_mandatory_now_stays_a_reject(users: Shop) -> None:
-    """The release that stored it had the column as an optional one."""
-    with users.database.session() as session:
-        waiting(session, [{"id": 1, "user": 9}, {"id": 2, "user": 9}, {"id": 3, "user": 9}])
-        session.run("""UPDATE orphans SET "row" = '{"id": 1, "user": 9, "select": null}' WHERE id = 1""")
-        session.run("""UPDATE orphans SET "row" = '{"id": 2}' WHERE id = 2""")
-        insert(session, USERS, {"id": 9, "name": "late"})
-        assert orphans.heal(session, ORDERS, GRACE) == 1
-        assert list(stored(session)) == [1, 2]
-    assert list(users.rows(ORDERS)) == [3]
