@@ -1,9 +1,6 @@
 """Tests the recipes of CONTRIBUTING.md. A test follows the steps of a recipe in a copy of this checkout."""
 
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import pytest
 
 from chalicelib.auth.roles import ROLES
 from infra.venv import ROOT
+from tests.checkouts import copied, passes
 from tests.recipes import BrokenRecipe, Step, existing_result, follow, next_revision, recipes
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -36,23 +34,7 @@ OF_RECIPES = tuple(f"tests/integration/recipes/{name}" for name in PROBES)
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Copy the files of this checkout, also new files, but no files that git ignores. The copy uses the Python
-    environment of this checkout."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tmp_path / name)
-    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
-    return tmp_path
-
-
-def passes(checkout: Path, *command: str) -> None:
-    done = subprocess.run(
-        [".venv/bin/python", "-m", *command], cwd=checkout, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return copied(tmp_path)
 
 
 @pytest.mark.parametrize("probe", PROBES)
