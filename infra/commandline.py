@@ -60,7 +60,7 @@ def _failed(message: str) -> int:
 
 def _is_of_declaration(error: Exception) -> bool:
     """Return whether a dataset is declared in a way that cannot work."""
-    from chalicelib.core.dataset import InvalidDeclaration
+    from chalicelib.core.kinds.values import InvalidDeclaration
 
     return isinstance(error, InvalidDeclaration)
 

@@ -87,10 +87,14 @@ def dialects(draw: st.DrawFn, dataset: Dataset, encodings: Sequence[str] = (*FOU
     columns, aliases = dataset.column_names, dict[str, str]()
     if has_header:
         ignored = tuple(f"note_{number}" for number in range(draw(st.integers(0, 2))))
-        columns = tuple(draw(st.permutations((*columns, *ignored))))
+        named = tuple(c.name for c in dataset.columns if not c.may_be_absent or draw(st.booleans()))
+        columns = tuple(draw(st.permutations((*named, *ignored))))
         for column in dataset.columns:
             written_as = draw(st.sampled_from((column.name, column.name.upper(), column.name.replace("_", " "))))
             aliases[column.name] = draw(st.sampled_from((written_as, *column.aliases)))
+    else:
+        least = sum(not column.may_be_absent for column in dataset.columns)
+        columns = columns[: draw(st.integers(least, len(columns)))]
     delimiter = draw(st.sampled_from((",", ";", "\t", "|")))
     return Dialect(
         delimiter=delimiter,

@@ -28,8 +28,8 @@ def ancestors(dataset: Dataset) -> list[Dataset]:
 
 
 def insert(session: Session, dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Insert rows with SQL, so that the rules of loads do not change or reject them. A value is JSON from which Postgres
-    makes the value of the column."""
+    """Insert rows with SQL, so that the rules of loads do not change or reject them. Postgres makes the values of the
+    columns from JSON."""
     columns = ", ".join(f"{column.quoted} {column.kind.sql}" for column in dataset.columns)
     session.run(  # JSON, because the driver would send the text NULL in an array as a null
         f"INSERT INTO {dataset.table} SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r ({columns})",

@@ -109,6 +109,11 @@ def sent(kind: Kind) -> st.SearchStrategy[str]:
     return _SENT[type_of(kind)](kind)
 
 
+def invalid(kind: Kind) -> str:
+    """Return a text that the rules of this kind refuse."""
+    return _WRONG[type_of(kind)][0]
+
+
 def doubtful(kind: Kind) -> st.SearchStrategy[str]:
     """Generate texts that are rejected, or that cause a notice. A few of them may be valid."""
     return st.sampled_from(_WRONG[type_of(kind)])

@@ -1,5 +1,7 @@
 """Runs the Alembic migrations. A Lambda function runs them for a stage, and tests run them on their own databases."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,19 +54,14 @@ def upgrade(
     from alembic import command
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import text
-    from sqlalchemy.exc import DBAPIError
 
     configuration = config()
     notes: list[str] = []
     with engine(database_url, tls, ca).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         configuration.attributes["connection"] = connection
-        try:
+        with explained():
             command.upgrade(configuration, revision)
-        except DBAPIError as error:
-            if _fields(error).get("C") == _RAISED:  # a migration has found rows that it cannot migrate
-                raise ConfigurationError(_fields(error)["M"]) from None
-            raise
         if revision == "head":
             shape.require_tables(DATASETS, connection)
         if app_url is not None:
@@ -77,6 +74,19 @@ def upgrade(
         if api_url:
             connection.execute(text("UPDATE deployment SET api_url = :url"), {"url": api_url})
         return Migrated(MigrationContext.configure(connection).get_current_revision() or "base", tuple(notes))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise ConfigurationError if a migration raises an exception in SQL, because it cannot migrate the rows."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        if _fields(error).get("C") == _RAISED:
+            raise ConfigurationError(_fields(error)["M"]) from None
+        raise
 
 
 def engine(database_url: str, tls: str, ca: str = "") -> "Engine":

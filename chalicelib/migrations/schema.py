@@ -38,6 +38,7 @@ from chalicelib.auth.roles import ROLES
 from chalicelib.core import dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.values import InvalidDeclaration
 
 _NAMES = {
     "pk": "%(table_name)s_pkey",
@@ -269,7 +270,7 @@ def with_datasets(datasets: Iterable[dataset.Dataset]) -> MetaData:
         table.to_metadata(every)
     for declared in datasets:
         if declared.name in every.tables or declared.name == "alembic_version":
-            raise dataset.InvalidDeclaration(
+            raise InvalidDeclaration(
                 f"{declared.name} cannot be the name of a dataset, because Hireflow has a table of its own with this"
                 " name: choose another name"
             )
