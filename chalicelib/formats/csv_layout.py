@@ -63,7 +63,7 @@ class CsvLayout:
         named = zip(self.names, self.positions, strict=False)
         return next((at for at, (sent, column) in enumerate(named) if column is None and _bare(sent) == name), None)
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether a record has the columns of the dataset in their order, and no other fields."""
         return self.positions == tuple(range(len(self.positions)))
@@ -75,6 +75,8 @@ class CsvLayout:
         record also leave out their columns. In a file of corrected rejects, the field `left_out` names columns that an
         empty field leaves out, and the apostrophes before texts are removed.
         """
+        if self.is_plain and dataset.fewest == len(dataset.columns):
+            return tuple(fields)
         sent = map(unguarded, fields) if self.is_corrected else fields
         by_column = dict(zip(self.positions, sent, strict=True))
         values = [by_column.get(at) for at in range(len(dataset.columns))]
