@@ -70,12 +70,8 @@ def _default(declared: dataset.Column) -> ColumnElement[str] | None:
 
     The release before the one that adds the column does not know the column. So its new rows get the default.
     """
-    if declared.default is None:
-        return None
-    checked = declared.kind.check(declared.default)
-    shown = str(checked).lower() if isinstance(checked, bool) else str(checked)
     # not a str, which Alembic would compare without a quotation mark at its beginning or end
-    return literal_column("'" + shown.replace("'", "''") + "'")
+    return None if declared.default is None else literal_column(declared.default_sql)
 
 
 def _type(kind: Kind) -> TypeEngine[Any]:
