@@ -53,7 +53,13 @@ class PointReport:
     older: str | None
 
 
-def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock = utc_now) -> PointReport:
+def verify_point(
+    bucket: Bucket,
+    restore_point: str | None = None,
+    *,
+    now: Clock = utc_now,
+    datasets: Mapping[str, Dataset] = DATASETS,
+) -> PointReport:
     """Verify a restore point, or the newest one if no name is given. Write its verification mark if it has no fault,
     otherwise delete an earlier mark.
 
@@ -64,7 +70,7 @@ def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock
     Raises NotFound if there is no such restore point, and Unavailable if S3 cannot be reached.
     """
     name, older = _chosen(bucket, restore_point, now())
-    tables, of_manifest, notes = _read_again(bucket, name)
+    tables, of_manifest, notes = _read_again(bucket, name, datasets)
     faults = len(of_manifest) + sum(len(table.faults) for table in tables.values())
     if faults:
         bucket.delete(manifest.verified_key(name))
@@ -76,34 +82,38 @@ def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock
     return PointReport(name, tables, of_manifest, notes, older)
 
 
-def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list[str], list[str]]:
+def _read_again(
+    bucket: Bucket, name: str, datasets: Mapping[str, Dataset]
+) -> tuple[dict[str, TableReport], list[str], list[str]]:
     """Return the reports on the tables of a restore point, the faults of its manifest, and the notes."""
     try:
         point = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
     except ValueError as error:
         return {}, [f"the manifest is broken: {error}"], []
-    schemas = _schemas(point)
-    return _tables(bucket, point, schemas), *_missing(point, schemas)
+    schemas = _schemas(point, datasets)
+    return _tables(bucket, point, schemas, datasets), *_missing(point, schemas, datasets)
 
 
-def _schemas(point: Manifest) -> Mapping[str, TableSchema]:
+def _schemas(point: Manifest, datasets: Mapping[str, Dataset]) -> Mapping[str, TableSchema]:
     """Return the schemas of a restore point. A manifest of an older release has none. If it has the schema version of
     this release, its schemas are those of this release. Otherwise the result is empty."""
-    if not point.schemas and point.schema_version == avro.fingerprint(DATASETS.values()):
-        return {dataset.name: TableSchema.of_dataset(dataset) for dataset in DATASETS.values()}
+    if not point.schemas and point.schema_version == avro.fingerprint(datasets.values()):
+        return {dataset.name: TableSchema.of_dataset(dataset) for dataset in datasets.values()}
     return point.schemas
 
 
-def _missing(point: Manifest, schemas: Mapping[str, TableSchema]) -> tuple[list[str], list[str]]:
+def _missing(
+    point: Manifest, schemas: Mapping[str, TableSchema], datasets: Mapping[str, Dataset]
+) -> tuple[list[str], list[str]]:
     """Return the faults about tables that the manifest lacks, and the notes about what either this release or the
     restore point does not have."""
     faults = [f"the manifest lacks {table}" for table in schemas if table not in point.tables]
-    notes = [f"made before {table} existed" for table in DATASETS if table not in {*point.tables, *schemas}]
+    notes = [f"made before {table} existed" for table in datasets if table not in {*point.tables, *schemas}]
     for table in point.tables:
-        if table not in DATASETS:
+        if table not in datasets:
             notes.append(f"{table}: this release has no such table, so it cannot be restored")
         elif table in schemas:
-            unknown = [name for name in schemas[table].columns if name not in DATASETS[table].column_names]
+            unknown = [name for name in schemas[table].columns if name not in datasets[table].column_names]
             notes += [f"{table}: this release has no column {name}, so a restore leaves it out" for name in unknown]
     return faults, notes
 
@@ -123,14 +133,16 @@ def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[s
     return name, next(complete, None)
 
 
-def _tables(bucket: Bucket, point: Manifest, schemas: Mapping[str, TableSchema]) -> dict[str, TableReport]:
+def _tables(
+    bucket: Bucket, point: Manifest, schemas: Mapping[str, TableSchema], datasets: Mapping[str, Dataset]
+) -> dict[str, TableReport]:
     """Return a report on the file of every table. Parent tables come before their child tables."""
     ids: dict[str, Ids] = {}  # the ids of the tables that had no fault so far
     reports = {}
     for name, recorded in point.tables.items():
         file = _File(bucket, manifest.key(point.restore_point, name))
         content = Content(ids)
-        faults = [*_read(content, file, schemas.get(name), DATASETS.get(name)), *file.differences(recorded)]
+        faults = [*_read(content, file, schemas.get(name), datasets.get(name)), *file.differences(recorded)]
         if not faults:
             faults += content.differences(recorded)
             ids[name] = content.ids

@@ -1,19 +1,23 @@
 """Runs the Alembic migrations. A Lambda function runs them for a stage, and tests run them on their own databases."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.errors import DatabaseUnavailable
+from chalicelib.core.errors import ConfigurationError, DatabaseUnavailable
 from chalicelib.migrations import shape
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Engine
+    from sqlalchemy.exc import DBAPIError
 
 _VERSIONS = Path(__file__).parent / "versions"
 _REFUSED = "28"  # the SQLSTATEs for a wrong user or password begin with these characters
+_RAISED = "P0001"  # the SQLSTATE of RAISE EXCEPTION
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
 
 
@@ -43,9 +47,9 @@ def upgrade(
     have at most `connections` connections at a time; -1 means no limit. `api_url` is the URL of the API, which is
     stored for the links in events and notices.
 
-    Raises ConfigurationError if the tables of the newest revision differ from the declared datasets, or if the
-    functions could not log in afterwards. In both cases, nothing changes. Raises DatabaseUnavailable if a login of the
-    functions could not be tried.
+    Raises ConfigurationError if the tables of the newest revision differ from the declared datasets, if a migration
+    cannot migrate the rows, or if the functions could not log in afterwards. In all cases, nothing changes. Raises
+    DatabaseUnavailable if a login of the functions could not be tried.
     """
     from alembic import command
     from alembic.runtime.migration import MigrationContext
@@ -56,7 +60,8 @@ def upgrade(
     with engine(database_url, tls, ca).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         configuration.attributes["connection"] = connection
-        command.upgrade(configuration, revision)
+        with explained():
+            command.upgrade(configuration, revision)
         if revision == "head":
             shape.require_tables(DATASETS, connection)
         if app_url is not None:
@@ -69,6 +74,19 @@ def upgrade(
         if api_url:
             connection.execute(text("UPDATE deployment SET api_url = :url"), {"url": api_url})
         return Migrated(MigrationContext.configure(connection).get_current_revision() or "base", tuple(notes))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise ConfigurationError if a migration raises an exception in SQL, because it cannot migrate the rows."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        if _fields(error).get("C") == _RAISED:
+            raise ConfigurationError(_fields(error)["M"]) from None
+        raise
 
 
 def engine(database_url: str, tls: str, ca: str = "") -> "Engine":
@@ -90,11 +108,16 @@ def _accepts(engine: "Engine") -> bool:
     try:
         engine.connect().close()
     except DBAPIError as error:
-        fields = error.orig.args[0] if error.orig and error.orig.args else None
-        if isinstance(fields, dict) and str(fields.get("C")).startswith(_REFUSED):
+        if _fields(error).get("C", "").startswith(_REFUSED):
             return False
         raise DatabaseUnavailable("the login of the functions could not be tried") from None
     return True
+
+
+def _fields(error: "DBAPIError") -> dict[str, str]:
+    """Return the fields of Postgres's error message: C is the SQLSTATE, M is the message."""
+    fields = error.orig.args[0] if error.orig and error.orig.args else None
+    return fields if isinstance(fields, dict) else {}
 
 
 def check_datasets(versions: Path = _VERSIONS) -> None:

@@ -1,17 +1,19 @@
 """Runs `make migration`: writes the next migration, and the files that depend on the declared datasets."""
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError as AlembicError
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.migrations import comparison, migrate
-from chalicelib.migrations.schema import metadata
+from chalicelib.migrations.schema import metadata, with_datasets
 from infra import datasets
 from infra.commandline import report
 from infra.errors import CloudError
@@ -65,13 +67,19 @@ def write(database_url: str, name: str, dropped: tuple[str, ...] = ()) -> Path |
 
 def _written(directory: ScriptDirectory, engine: Engine, name: str, dropped: tuple[str, ...]) -> Path | None:
     with engine.connect() as connection:
-        found = comparison.differences(connection, metadata)
-        existing = comparison.columns(connection)
-        steps = Steps(DATASETS, existing, dropped)
-        steps.take(found)
+        steps = planned(connection, DATASETS, dropped)
         if not steps.operations:
             return None
-        return script.write(directory, comparison.context_of(connection), name, steps.operations, steps.about)
+        upgrades = script.source(comparison.context_of(connection), steps.operations)
+        return script.write(directory, name, steps.operations, upgrades, steps.about)
+
+
+def planned(connection: Connection, datasets: Mapping[str, Dataset], dropped: Iterable[str] = ()) -> Steps:
+    """Return the steps from the tables of a database to these datasets. Raises CloudError if a migration must not make
+    one of them."""
+    steps = Steps(datasets, comparison.columns(connection), dropped)
+    steps.take(comparison.differences(connection, with_datasets(datasets.values())))
+    return steps
 
 
 def _require_agreement(database_url: str, engine: Engine) -> None:

@@ -18,19 +18,20 @@ from infra.errors import CloudError
 from infra.migration.operations import Call
 
 
-def write(
-    directory: ScriptDirectory, context: MigrationContext, name: str, steps: Sequence[MigrateOperation], about: str
-) -> Path:
-    """Write the migration after the newest one, and format it. Return its path."""
-    upgrades = render_python_code(ops.UpgradeOps(list(steps)), migration_context=context, render_item=_rendered)
-    lines = [line for line in upgrades.splitlines() if not line.strip().startswith("# ###")]
+def source(context: MigrationContext, steps: Sequence[MigrateOperation]) -> str:
+    """Return the Python statements that make these steps."""
+    rendered = render_python_code(ops.UpgradeOps(list(steps)), migration_context=context, render_item=_rendered)
+    return "\n".join(line for line in rendered.splitlines() if not line.strip().startswith("# ###")).strip()
+
+
+def write(directory: ScriptDirectory, name: str, steps: Sequence[MigrateOperation], upgrades: str, about: str) -> Path:
+    """Write the migration after the newest one, and format it. Return its path. `upgrades` is the source of `steps`,
+    and `about` says what they do."""
     calls = sorted({step.function for step in steps if isinstance(step, Call)})
     revision = f"{int(directory.get_current_head() or 0) + 1:04}"
     directory.messaging_opts = {"quiet": True}
     about = "\n".join(textwrap.wrap(about, 114))  # with three quotation marks at both ends
-    script = directory.generate_revision(
-        revision, name, upgrades="\n".join(lines).strip(), calls=calls, about=about, refresh=True
-    )
+    script = directory.generate_revision(revision, name, upgrades=upgrades, calls=calls, about=about)
     if script is None:
         raise CloudError(f"Alembic did not write the migration {revision}")
     path = Path(script.path)

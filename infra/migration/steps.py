@@ -5,10 +5,12 @@ what they need. And no migration may delete values that nobody has named.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from alembic.operations import ops
 from alembic.operations.ops import MigrateOperation
 from sqlalchemy import Numeric
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from chalicelib.core.dataset import Column, Dataset
 from infra.errors import CloudError
@@ -42,8 +44,8 @@ class Steps:
         self.operations += self._last
         if unused := sorted(self._dropped):
             raise CloudError(
-                f"DROP={unused[0]}: this is no column or table that datasets.py has ceased to declare."
-                " Remove its declaration first; a column is written TABLE.COLUMN"
+                f"DROP={unused[0]}: datasets.py must not declare it any more, and the database must have it. Write a"
+                " column as TABLE.COLUMN"
             )
         for dataset in self._datasets.values():
             self._require_order(dataset)
@@ -174,5 +176,7 @@ def _is_wider(existing: object, declared: object) -> bool:
     )
 
 
-def _shown(sql_type: object) -> str:
-    return str(sql_type).lower()
+def _shown(sql_type: Any) -> str:
+    """Return a type of SQLAlchemy as SQL."""
+    dialect: Any = PGDialect  # it has no types
+    return str(sql_type.compile(dialect=dialect())).lower()

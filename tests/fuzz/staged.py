@@ -74,7 +74,7 @@ def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat, d
         pass
     data = b"".join(database.blocks)
     rows = list(
-        _copied_text(dataset, copy_format.layout, data) if copy_format.layout else _copied_binary(dataset, data)
+        _copied_binary(dataset, data) if copy_format.head else _copied_text(dataset, copy_format.layout, data)
     )
     return Staged(rows, rejects.found, stager.received, stager.rejected)
 

@@ -42,6 +42,7 @@ class DecimalNumber(Kind):
         self._digits = -(-self._before // _BASE_DIGITS) + self._fraction
         self._usual = re.compile(_canonical(self._before, scale), re.ASCII)
         self._numeric = Struct(f"!hhHh{self._digits}H").pack
+        self.cell_format = "0." + "0" * scale if scale else "0"
         self.packing = f"{8 + 2 * self._digits}s"
 
     def check(self, value: Any) -> str:
@@ -125,6 +126,9 @@ class DecimalNumber(Kind):
             return list(chain.from_iterable(iter_unpack("8s", field)))
         numbers = str(field, "ascii").replace(".", "").split("\0")
         return [int(number).to_bytes(self._size, "big", signed=True) for number in numbers]
+
+    def cell(self, value: Value) -> Decimal:
+        return Decimal(self.check(value))
 
     @property
     def avro_readable(self) -> Mapping[str, Conversion]:
