@@ -83,7 +83,7 @@ def json_values(kind: Kind) -> st.SearchStrategy[Any]:
     """Generate JSON values: texts as in files, and numbers and booleans. A number is given as the body of a request is
     parsed: with its digits."""
     numbers = st.builds("{}.{}".format, WHOLE_NUMBERS, st.text("0123456789", min_size=1, max_size=9)) | EXPONENTS
-    others = st.sampled_from([None, [], {}, True, False, 0, 1, 2, "x" * (MAX_TEXT + 1)])
+    others: st.SearchStrategy[Any] = st.sampled_from([None, [], {}, True, False, 0, 1, 2, "x" * (MAX_TEXT + 1)])
     return texts(kind) | numbers.map(JsonNumber) | WHOLE_NUMBERS | others
 
 

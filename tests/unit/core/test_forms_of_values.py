@@ -105,7 +105,7 @@ def test_the_schema_accepts_what_the_rule_accepts(kind: Kind, data: st.DataObjec
 def _from_schema(kind: Kind) -> st.SearchStrategy[Any]:
     schema = kind.schema()[1]
     patterns = [each["pattern"] for each in schema.get("anyOf", [schema]) if "pattern" in each]
-    return st.one_of(st.from_regex(pattern, fullmatch=True) for pattern in patterns)
+    return st.one_of([st.from_regex(pattern, fullmatch=True) for pattern in patterns])
 
 
 @every_kind

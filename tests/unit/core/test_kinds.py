@@ -203,7 +203,7 @@ def test_the_default_of_a_schema_is_the_value(kind: Kind) -> None:
     file = io.BytesIO()
     fastavro.schemaless_writer(file, fastavro.parse_schema(without), {"id": 1})
     file.seek(0)
-    wanted = fastavro.parse_schema({**without, "fields": [*without["fields"], field]})  # type: ignore[misc]
+    wanted = fastavro.parse_schema({**without, "fields": [*without["fields"], field]})
     read: Any = fastavro.schemaless_reader(file, fastavro.parse_schema(without), wanted)
     value = read["a"].encode("latin-1") if isinstance(read["a"], str) and kind in DECIMALS else read["a"]
     assert json.dumps(kind.avro_default(checked))
