@@ -5,23 +5,20 @@ declaration, and the deployment package needs no template files.
 """
 
 import io
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 
 from chalicelib.api.openapi.upload_schemas import example_value
 from chalicelib.core.dataset import Column, Dataset
-from chalicelib.core.kinds.table import Kind
-from chalicelib.core.kinds.values import Value
-from chalicelib.formats.csv_export import csv_text
+from chalicelib.formats.csv_export import Cell, csv_text
 
 _MADE = datetime(2021, 1, 1)  # a fixed time, so that equal declarations give equal bytes
 _ABOUT = ("column", "what it holds", "other names that a header may have")
-_DAY_AND_TIME = "yyyy-mm-dd hh:mm:ss"
 
 
 def csv_template(dataset: Dataset) -> str:
     """Return the template as the text of a CSV file."""
-    return csv_text(dataset.column_names, [[example_value(column) for column in dataset.columns]])
+    return csv_text(dataset.column_names, [[_field(column) for column in dataset.columns]])
 
 
 @cache
@@ -32,13 +29,14 @@ def xlsx_template(dataset: Dataset) -> bytes:
     file = io.BytesIO()
     book = Workbook(file, {"in_memory": True})
     book.set_properties({"title": f"Hireflow: {dataset.name}", "created": _MADE})
-    bold, dates = book.add_format({"bold": True}), book.add_format({"num_format": _DAY_AND_TIME})
+    bold = book.add_format({"bold": True})
     rows = book.add_worksheet(dataset.name)
     rows.freeze_panes(1, 0)
     for at, column in enumerate(dataset.columns):
         rows.write_string(0, at, column.name, bold)
-        rows.set_column(at, at, 22, dates if column.kind is Kind.INSTANT else None)
-        rows.write(1, at, _cell(column), dates if column.kind is Kind.INSTANT else None)
+        shown = book.add_format({"num_format": column.kind.cell_format}) if column.kind.cell_format else None
+        rows.set_column(at, at, 22, shown)
+        rows.write(1, at, column.kind.cell(example_value(column)), shown)
     about = book.add_worksheet("columns")
     about.set_column(0, 2, 44)
     about.write_row(0, 0, _ABOUT, bold)
@@ -48,8 +46,8 @@ def xlsx_template(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def _cell(column: Column) -> Value | datetime:
-    """Return the example of a column. An instant is in UTC without a time zone: Excel has no time zones, and a load
-    reads an instant without an offset as UTC."""
+def _field(column: Column) -> Cell:
+    """Return the example of a column for a CSV file. Dates are texts, and other values as in a workbook."""
     value = example_value(column)
-    return datetime.fromisoformat(str(value)).replace(tzinfo=None) if column.kind is Kind.INSTANT else value
+    cell = column.kind.cell(value)
+    return value if isinstance(cell, date) else cell

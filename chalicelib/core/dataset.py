@@ -12,7 +12,9 @@ _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Postgres has columns of its own with these names in every table. `seq` is the number of a staged row.
 # `restore_point` is the partition key of the tables in Athena.
 _RESERVED = frozenset({"restore_point", "seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
-
+# A CSV file of rejects has columns of its own with these names. It could not be loaded if a column had one of them.
+_OF_REJECTS = frozenset({"line", "reasons", "raw", "left_out"})
+_NOT_COMPARED = re.compile(r"[\s_-]")  # in headers
 _OF_STAGING = re.compile("ignored_[0-9]+")  # the names of the fields that no column holds, in staging tables
 
 
@@ -39,6 +41,9 @@ class Column:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} is not a name of a column: {_RULE}")
+        taken = _OF_REJECTS.intersection((self.name, *map(str.casefold, self.aliases)))
+        if taken:
+            raise InvalidDeclaration(f"{min(taken)!r} is a name in files of rejects: choose another name or alias")
         if self.name in _RESERVED or _OF_STAGING.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} cannot be the name of a column: choose another name")
         if self.parent is not None and self.kind is not Kind.ID:
@@ -74,12 +79,18 @@ class Column:
         return f'"{self.name}"'
 
     @property
-    def default_sql(self) -> str:
-        """The default in SQL. It is NULL if there is no default."""
+    def default_text(self) -> str | None:
+        """The default as a text, which a file may contain, and from which Postgres makes the value. It is None if there
+        is no default."""
         if self.default is None:
-            return "NULL"
-        checked = str(self.kind.check(self.default)).replace("'", "''")
-        return f"CAST('{checked}' AS {self.kind.sql})"
+            return None
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    @property
+    def default_sql(self) -> str:
+        """The default in SQL: NULL, or a quoted text."""
+        text = self.default_text
+        return "NULL" if text is None else "'" + text.replace("'", "''") + "'"
 
 
 _RULE = "use at most 40 lower-case letters, digits and underscores, and begin with a letter"
@@ -110,6 +121,7 @@ class Dataset:
         for name in names:
             if names.count(name) > 1:
                 raise InvalidDeclaration(f"{self.name} declares the column {name} twice")
+        self._require_names_for_headers()
         for before, column in zip(self.columns, others, strict=False):
             if before.may_be_absent and not column.may_be_absent:
                 raise InvalidDeclaration(
@@ -120,6 +132,18 @@ class Dataset:
                 raise InvalidDeclaration(
                     f"{self.name}: {column.name} refers to {self.name} itself: it must refer to another dataset"
                 )
+
+    def _require_names_for_headers(self) -> None:
+        """Raise InvalidDeclaration if the header of a file could mean two columns by the same name."""
+        in_headers: dict[str, str] = {}
+        for column in self.columns:
+            for name in (column.name, *column.aliases):
+                other = in_headers.setdefault(_NOT_COMPARED.sub("", name).casefold(), column.name)
+                if other != column.name:
+                    raise InvalidDeclaration(
+                        f"{self.name}: in the header of a file, {name} would mean both {other} and {column.name}:"
+                        " choose another name or alias"
+                    )
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:

@@ -63,18 +63,36 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
     """Check the rows of a request, as `check_object` does. A row may have no id.
 
-    First, loops in C check whole columns. If any row is incomplete, invalid or not in the most common form, the rows
-    are checked one by one.
+    First, loops in C check whole columns. If the rows do not all have the same columns, or if any row is invalid or not
+    in the most common form, the rows are checked one by one.
     """
-    width, columns = len(dataset.columns), itemgetter(*dataset.column_names)
-    if all(type(row) is dict and len(row) == width for row in rows):
+    names = _common_columns(dataset, rows)
+    if len(names) > 1:
         with suppress(KeyError):
-            whole = list(map(columns, rows))
-            if all(
-                c.kind.are_usual(values) for c, values in zip(dataset.columns, zip(*whole, strict=True), strict=True)
-            ):
-                return [Checked(values, ()) for values in whole]
+            whole = list(map(itemgetter(*names), rows))
+            columns = [column for column in dataset.columns if column.name in names]
+            if all(_are_usual(c, values) for c, values in zip(columns, zip(*whole, strict=True), strict=True)):
+                if len(names) == len(dataset.columns):
+                    return [Checked(values, ()) for values in whole]
+                silent = frozenset(at for at, name in enumerate(dataset.column_names) if name not in names)
+                return [Checked(tuple(map(row.get, dataset.column_names)), (), silent) for row in rows]
     return [check_object(dataset, row, id_optional=True) for row in rows]
+
+
+def _common_columns(dataset: Dataset, rows: Sequence[Any]) -> list[str]:
+    """Return the columns of the first row, if all rows may have these columns. Otherwise, return no columns. The caller
+    checks whether the other rows have the same columns."""
+    first = rows[0] if rows and type(rows[0]) is dict else {}
+    names = [column.name for column in dataset.columns if column.name in first]
+    width = len(first)
+    if len(names) < width or not all(column.may_be_absent or column.name in first for column in dataset.columns):
+        return []
+    return names if all(type(row) is dict and len(row) == width for row in rows) else []
+
+
+def _are_usual(column: Column, values: Sequence[Any]) -> bool:
+    given = [value for value in values if value is not None] if column.optional else values
+    return not given or column.kind.are_usual(given)
 
 
 def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
@@ -150,10 +168,23 @@ def readable_id(text: str | None) -> int | None:
         return None
 
 
+def holds_a_value(dataset: Dataset, texts: Sequence[str], dates: Dates = "iso") -> bool:
+    """Return whether one of the texts is a valid value of the column in the same place. Columns that take any text do
+    not count."""
+    return any(
+        not column.kind.takes_any_text and _is_valid(column.kind, text, dates)
+        for column, text in zip(dataset.columns, texts, strict=False)
+    )
+
+
 def is_instant(text: str, dates: Dates = "iso") -> bool:
     """Return whether a text is a valid date-time in a file with these declared dates."""
+    return _is_valid(Kind.INSTANT, text, dates)
+
+
+def _is_valid(kind: Kind, text: str, dates: Dates) -> bool:
     try:
-        Kind.INSTANT.check_in_file(dates, text)
+        kind.check_in_file(dates, text)
     except (Broken, Missing):
         return False
     return True

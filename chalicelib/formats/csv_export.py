@@ -7,14 +7,16 @@ quoted, because some spreadsheets also split cells at semicolons or tabs.
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from chalicelib.formats.formulas import FORMULA
 
-Cell = str | int | float | None
+Cell = str | int | float | Decimal | None
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Return the header and the rows as RFC 4180 CSV with CRLF. Numbers are not quoted. None becomes an empty cell."""
+    """Return the header and the rows as RFC 4180 CSV with CRLF. Numbers are not quoted. True and False become
+    true and false, and None becomes an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow([_safe(name) for name in header])
@@ -23,4 +25,6 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def _safe(cell: Cell) -> Cell:
+    if isinstance(cell, bool):
+        return str(cell).lower()
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

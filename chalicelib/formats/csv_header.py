@@ -114,9 +114,9 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
         return False  # the record is not a header: it begins with an id, as most records do, or it is too long
     texts = _texts(_without_empty_end(_DELIMITERS.split(line)))
-    names = [_bare(text) for text in texts]
     if len(texts) != len(layout.positions) or any(map(is_whole_number, texts)):
         return False
+    names = [_bare(text) for text in texts]
     known = [(_columns(dataset).get(n), at) for n, at in zip(names, layout.positions, strict=True) if n in _all_names()]
     if len(_all_names().intersection(names)) < 2:
         return False

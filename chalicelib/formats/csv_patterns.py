@@ -38,6 +38,7 @@ class Patterns:
     rest_of_field: re.Pattern[bytes]
 
 
+_EMPTY = rb'(?:"")?'
 REST_OF_LINE = re.compile(rb"[^\n]*+")
 _QUOTED = rb'"(?:[^"]++|"")*+"'
 
@@ -117,12 +118,12 @@ def _clean_line(dataset: Dataset, layout: CsvLayout, d: bytes) -> bytes:
     for at, position in reversed(list(enumerate(layout.positions))):
         field = _clean_field(dataset, position, d)
         column = None if position is None else dataset.columns[position]
-        may_be_empty = rb"|" if column and column.optional else b""
+        may_be_empty = rb"|" + _EMPTY if column and column.optional else b""
         line = rb"(?:" + field + rb"|\"" + field + rb"\"" + may_be_empty + rb")" + (d + line if line else b"")
         if column and column.may_be_absent and not column.optional and not layout.has_header:
             # The column is mandatory, so its field may be empty only if all fields after it are empty, too. Then the
             # row leaves out all of these columns.
-            line = rb"(?:" + line + rb"|" + d * (last - at) + rb")"
+            line = rb"(?:" + line + rb"|" + d.join([_EMPTY] * (last - at + 1)) + rb")"
     return line
 
 

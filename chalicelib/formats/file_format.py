@@ -13,7 +13,7 @@ from typing import Any
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
-from chalicelib.core.rules import is_instant
+from chalicelib.core.rules import holds_a_value, is_instant
 from chalicelib.core.streams import Readable
 from chalicelib.core.texts import is_blank
 from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
@@ -223,9 +223,10 @@ def _end_of_malformed(shapes: Patterns, text: bytes, position: int, complete: bo
 def notices_of(dataset: Dataset, first: Sequence[bytes], dates: Dates = "iso") -> tuple[str, ...]:
     """Return the notices for a file whose first record is not a header. `first` has the fields of this record.
 
-    If no field is a whole number or a date, the record cannot be a row either, and the result is one notice.
+    If no field is a whole number, a date or a value of its column, the record cannot be a row either, and the result is
+    one notice. Every text is a value of a column for texts, so such columns do not count.
     """
     texts = [field.decode("utf-8", "replace") for field in first]
-    if any(is_whole_number(text) or is_instant(text, dates) for text in texts):
+    if any(is_whole_number(text) or is_instant(text, dates) for text in texts) or holds_a_value(dataset, texts, dates):
         return ()
     return (BY_POSITION.format(columns=", ".join(dataset.column_names)),)

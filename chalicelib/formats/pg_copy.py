@@ -3,7 +3,7 @@
 A row of NULLs stands for a line without a valid row (see `ingest.staging_table`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, repeat
@@ -15,6 +15,7 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import ABSENT, Value
 from chalicelib.formats.csv_layout import CsvLayout
 
+_NOTHING: Mapping[int, str] = {}
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -48,12 +49,12 @@ class LineFormat:
         self._layout, self._delimiter, self._width = layout, layout.delimiter.decode(), len(layout.positions)
         self._escapes = str.maketrans({self._delimiter: f"\\{self._delimiter}"} | _ESCAPES)
 
-    def row(self, values: Sequence[Value | None], corrected_line: str | None = None) -> bytes:
-        """Return the line of a row. `values` are in the order of the dataset's columns. `corrected_line` is the line of
-        the reject that the row replaces."""
+    def row(self, values: Sequence[Value | None], apart: Mapping[int, str] = _NOTHING) -> bytes:
+        """Return the line of a row. `values` are in the order of the dataset's columns. `apart` has texts of ignored
+        fields by their indexes. All other ignored fields are NULL."""
         sent = values[: self._width] if self._layout.is_plain else self._layout.as_sent(values)
-        if corrected_line is not None and self._layout.line_at is not None:
-            sent = [*sent[: self._layout.line_at], corrected_line, *sent[self._layout.line_at + 1 :]]
+        if apart:
+            sent = [apart.get(at, value) for at, value in enumerate(sent)]
         return (self._delimiter.join(map(self._escaped, sent)) + "\n").encode()
 
     def null_row(self, width: int) -> bytes:

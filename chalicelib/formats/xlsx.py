@@ -7,6 +7,7 @@ first, and refuse a workbook that would take too much memory.
 import io
 from collections.abc import Iterator
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from chalicelib.core.errors import LoadError
@@ -66,12 +67,16 @@ def too_large() -> LoadError:
     return LoadError(f"the XLSX file has more than {MAX_SIZE // MIB} MB: save it as CSV UTF-8")
 
 
+def _without_exponent(number: str) -> str:
+    return f"{Decimal(number):f}" if "e" in number else number
+
+
 def _text(cell: object) -> str:
     if isinstance(cell, bool):
         return str(cell).upper()
     if isinstance(cell, float):
         is_whole = cell.is_integer() and abs(cell) >= _EXACT
-        return str(int(cell)) if is_whole else f"{cell:.15g}"
+        return str(int(cell)) if is_whole else _without_exponent(f"{cell:.15g}")
     if isinstance(cell, datetime):  # Excel stores days as a float, so microseconds are not exact
         return cell.isoformat(timespec="milliseconds" if cell.microsecond else "seconds")
     if isinstance(cell, date):

@@ -39,7 +39,8 @@ def absent(session: Session, dataset: Dataset, relation: Relation, *, lock: bool
 
 def _condition(column: Column, referenced: str) -> str:
     condition = f"s.{column.quoted} <> ALL ('{referenced}'::integer[])"
-    return f"({condition}) IS TRUE" if column.optional else condition  # NULL refers to nothing
+    # NULL refers to nothing. But `NULL <> ALL ('{}')` is true.
+    return f"s.{column.quoted} IS NOT NULL AND {condition}" if column.optional else condition
 
 
 def _referenced(session: Session, parent: str, column: Column, source: str, lock: bool) -> str:

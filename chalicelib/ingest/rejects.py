@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any, Protocol
 
 from chalicelib.core.dataset import Dataset
+from chalicelib.core.json_numbers import JsonNumber
 from chalicelib.core.reasons import OTHER_CODE, Problem
 from chalicelib.loads.outcomes import CountedReason
 
@@ -131,6 +132,8 @@ def row_of_object(dataset: Dataset, sent: object) -> dict[str, str | None] | Non
 
 
 def _as_text(value: object) -> str | None:
+    if isinstance(value, JsonNumber):
+        return value.text
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 

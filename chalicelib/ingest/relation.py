@@ -38,16 +38,18 @@ class Relation:
         """Return the rows of a staging table.
 
         A header says which columns all rows have. Without a header, empty fields at the end of a record leave out their
-        columns.
+        columns. In a file of corrected rejects, each row names columns that an empty field leaves out.
         """
         present = sorted(at for at in layout.positions if at is not None)
         columns = [dataset.columns[at] for at in present]
         silence = {}
-        if not layout.has_header:
-            for at, column in enumerate(columns):
-                if column.may_be_absent:
-                    rest = ", ".join(f"{{row}}.{later.quoted}" for later in columns[at:])
-                    silence[column.name] = f"num_nonnulls({rest}) = 0"
+        for at, column in enumerate(columns):
+            if column.may_be_absent and not layout.has_header:
+                rest = ", ".join(f"{{row}}.{later.quoted}" for later in columns[at:])
+                silence[column.name] = f"num_nonnulls({rest}) = 0"
+            elif column.may_be_absent and layout.left_out_column:
+                named = f"' ' || coalesce({{row}}.{layout.left_out_column}, '') || ' '"
+                silence[column.name] = f"({{row}}.{column.quoted} IS NULL AND strpos({named}, ' {column.name} ') > 0)"
         return cls(table, tuple(column.name for column in columns), silence)
 
 

@@ -187,7 +187,7 @@ def named_for(dataset: Dataset, name: str) -> str:
 def _whole(value: object) -> object:
     """Return a number such as 12.0 as an integer, because it is an integer for JSON Schema. Return any other value
     unchanged."""
-    return int(value) if type(value) is float and value.is_integer() else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_dataset(value: object) -> bool:

@@ -3,6 +3,8 @@
 The code of the rules makes the reasons in the examples, so the examples agree with the responses of the API.
 """
 
+import csv
+import io
 from typing import Any
 
 from chalicelib.api.openapi.examples import refusal
@@ -11,6 +13,7 @@ from chalicelib.api.openapi.upload_schemas import example_value
 from chalicelib.api.row_routes import BROKEN_RULES
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.values import Value
 from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import check_object
 from chalicelib.ingest import upload_forms
@@ -25,9 +28,16 @@ def row(dataset: Dataset, *, without_id: bool = False) -> Json:
     return {c.name: example_value(c) for c in dataset.columns if not (without_id and c.name == "id")}
 
 
+def short_row(dataset: Dataset) -> Json:
+    """Return a row that leaves out every column that it may leave out, but for the id."""
+    return {c.name: example_value(c) for c in dataset.columns if not c.may_be_absent}
+
+
 def faulty_row(dataset: Dataset) -> Json:
-    """Return a row that the rules refuse, because the value of its first column after the id is missing."""
-    return row(dataset) | {dataset.values[0].name: ""}
+    """Return a row that the rules refuse, because the value of its first mandatory column after the id is missing. If
+    no other column is mandatory, its id is not valid."""
+    mandatory = [column.name for column in dataset.values if not column.optional]
+    return row(dataset) | ({mandatory[0]: ""} if mandatory else {"id": "1.5"})
 
 
 def refused_row(dataset: Dataset) -> Json:
@@ -66,7 +76,13 @@ def checked_file(dataset: Dataset) -> str:
 
 
 def _line(values: Json) -> str:
-    return ",".join(map(str, values.values())) + "\n"
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(map(_text, values.values()))
+    return line.getvalue()
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _checked(dataset: Dataset) -> Json:
@@ -82,7 +98,7 @@ def _checked(dataset: Dataset) -> Json:
         "fields": rejected["fields"],
         "codes": rejected["codes"],
         "raw": _line(rejected["row"]).rstrip(),
-        "row": {name: str(value) for name, value in rejected["row"].items()},
+        "row": {name: _text(value) for name, value in rejected["row"].items()},
     }
     counts = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
     return {

@@ -5,7 +5,7 @@ from typing import Any
 
 from chalicelib.core import json_numbers, json_patterns, reasons
 from chalicelib.core.kinds.kind import Conversion, Json, Kind, same
-from chalicelib.core.kinds.values import Broken, present
+from chalicelib.core.kinds.values import Broken, Value, present
 
 # Postgres reads all these words in the same way.
 WORDS: Mapping[str, bool] = {
@@ -49,6 +49,9 @@ class Boolean(Kind):
 
     def written(self, field: memoryview) -> Sequence[bool]:
         return list(map(bool, field))
+
+    def cell(self, value: Value) -> bool:
+        return self.check(value)
 
     @property
     def avro_readable(self) -> Mapping[str, Conversion]:

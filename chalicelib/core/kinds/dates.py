@@ -28,6 +28,7 @@ _AVRO = {"type": "int", "logicalType": "date"}
 class Date(Kind):
     name, sql, example, athena = "date", "date", "2021-07-27", "date"
     packing = "i"
+    cell_format = "yyyy-mm-dd"
     avro: Any = _AVRO
     avro_plain, avro_wanted = "int", "date"
 
@@ -101,6 +102,9 @@ class Date(Kind):
 
     def written(self, field: memoryview) -> Sequence[int]:
         return [day + POSTGRES_EPOCH for day in integers("i", field)]
+
+    def cell(self, value: Value) -> date:
+        return date.fromisoformat(self.check(value))
 
     @property
     def avro_readable(self) -> Mapping[str, Conversion]:

@@ -36,6 +36,7 @@ class Instant(Kind):
     name, sql, example = "instant", "timestamptz", "2021-07-27T16:02:08Z"
     athena, athena_unit = "bigint", ", in microseconds since 1970 UTC"
     packing = "q"
+    cell_format = "yyyy-mm-dd hh:mm:ss"
     avro: Any = _AVRO
     avro_plain, avro_wanted = "long", "timestamp-micros or timestamp-millis"
 
@@ -112,6 +113,11 @@ class Instant(Kind):
 
     def written(self, field: memoryview) -> Sequence[int]:
         return [value + POSTGRES_EPOCH for value in integers("q", field)]
+
+    def cell(self, value: Value) -> datetime:
+        """Return the instant in UTC, without a time zone: spreadsheets have no time zones, and a load reads an instant
+        without an offset as UTC."""
+        return datetime.fromisoformat(str(self.check(value))).replace(tzinfo=None)
 
     @property
     def avro_readable(self) -> Mapping[str, Conversion]:

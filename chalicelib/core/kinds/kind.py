@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from chalicelib.core.declarations import Dates
-from chalicelib.core.kinds.values import Value
+from chalicelib.core.kinds.values import Cell, Value
 
 Json = dict[str, Any]
 Conversion = Callable[[Any], Any]
@@ -47,6 +47,8 @@ class Kind(ABC):
     example: Value
     athena: str
     athena_unit: str = ""
+    # Whether every text without NUL is a value. If so, a value does not tell a row from a header.
+    takes_any_text: bool = False
 
     # ---- rules: the sent form of one value
 
@@ -119,6 +121,15 @@ class Kind(ABC):
         """Return the SQL expression for the bytes that a value takes in the bytea, or "" if they are few for every
         value. `column` is quoted."""
         return ""
+
+    # ---- spreadsheets
+
+    # The number format of a column in a workbook, or "" for the general format.
+    cell_format: str = ""
+
+    def cell(self, value: Value) -> Cell:
+        """Return a value in the form of a cell in a spreadsheet. `value` is an example or in the checked form."""
+        return value
 
     # ---- Avro
 

@@ -34,6 +34,7 @@ _ENDS_WELL = rb"(?:(?<=[!-~])|" + b"".join(rb"(?<!" + dropped + rb")" for droppe
 class Text(Kind):
     name, sql, example, athena = "text", "text", "text", "string"
     avro, avro_plain, avro_wanted = "string", "string", "string"
+    takes_any_text = True
 
     def check(self, value: Any) -> str:
         value = present(value)

@@ -1,5 +1,7 @@
 """Defines what the rules of all kinds have in common: the values, and the exceptions of a rule."""
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from chalicelib.core import reasons
@@ -8,6 +10,7 @@ from chalicelib.core.texts import SURROGATE, stripped
 
 Value = int | str | bool
 ABSENT: Any = object()  # stands for a column that a row leaves out
+Cell = Value | Decimal | date  # a datetime is a date, too
 
 
 class InvalidDeclaration(ValueError):
