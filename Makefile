@@ -10,7 +10,7 @@ cloud  := $(python) -m infra.local
 hireflow := API_URL= ./hireflow
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke deploy plan destroy unlock test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint zizmor ruff bench bench-full
+.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke migration deploy plan destroy unlock test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint zizmor ruff bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -66,6 +66,10 @@ tokens: venv ## list all tokens
 
 revoke: venv ## revoke a token: TOKEN=the id of the token, or the token itself
 	@$(cloud) check && $(hireflow) token revoke "$(TOKEN)"
+
+migration: ## write the migration to the declared datasets: NAME=add_email (DROP="table.column table" to drop these)
+	@sh infra/install.sh develop postgres
+	@$(python) -m infra.migration "$(NAME)" $(DROP)
 
 deploy: venv-deploy ## deploy STAGE=prod (or another stage in .chalice/config.json) to AWS: stacks, functions, migrations, smoke test
 	@$(python) -m infra.deploy deploy $(if $(RESET),--reset "$(RESET)")

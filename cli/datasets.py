@@ -1,8 +1,10 @@
-"""Declares the datasets and their names. A test compares the declarations with chalicelib/core/datasets.py."""
+"""Knows the datasets and their names. `dataset_table` lists them, and is generated."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from cli.dataset_table import DECLARED
 
 
 @dataclass(frozen=True)
@@ -15,13 +17,8 @@ class Dataset:
     parents: tuple[str, ...] = ()
 
 
-_DECLARED = (
-    Dataset("departments", "department"),
-    Dataset("jobs", "job"),
-    Dataset("hired_employees", "hired_employee", ("departments", "jobs")),
-)
 _REST = re.compile(r"[\d\s._()+-]*")  # what may follow the singular in a file's name: digits and separators
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _DECLARED}
+DATASETS: dict[str, Dataset] = {name: Dataset(name, route, parents) for name, route, parents in DECLARED}
 
 
 def by_route(route: str) -> Dataset | None:

@@ -46,13 +46,23 @@ def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> 
     except KeyboardInterrupt:
         print(f"interrupted: {interrupted}", file=sys.stderr)
         return 130
-    except Exception as error:  # a defect of Hireflow: print its place, so that users can report it
+    except Exception as error:
+        if _is_of_declaration(error):
+            return _failed(f"chalicelib/core/datasets.py: {error}")
+        # a defect of Hireflow: print its place, so that users can report it
         return _failed(f"unforeseen {type(error).__name__}: {error} ({_place(error)})")
 
 
 def _failed(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
     return 1
+
+
+def _is_of_declaration(error: Exception) -> bool:
+    """Return whether a dataset is declared in a way that cannot work."""
+    from chalicelib.core.kinds.values import InvalidDeclaration
+
+    return isinstance(error, InvalidDeclaration)
 
 
 def _place(error: BaseException) -> str:

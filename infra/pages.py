@@ -4,7 +4,9 @@ import re
 
 from infra.venv import ROOT
 
-API, SETTINGS = ROOT / "docs/api.md", ROOT / "docs/settings.md"
+README, API, FILES, SETTINGS = (
+    ROOT / page for page in ("README.md", "docs/api.md", "docs/files.md", "docs/settings.md")
+)
 
 
 def with_table(text: str, name: str, table: str) -> str:

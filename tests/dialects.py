@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import Declarations
-from chalicelib.core.kinds.decimals import DecimalNumber
 from chalicelib.core.kinds.table import Kind
+from chalicelib.formats.csv_layout import CsvLayout
+from tests import values
 
 LINE_ENDS = ("\n", "\r\n", "\r\r\n", "\r")
 # Hireflow recognises the encodings in FOUND without a declaration: by a byte order mark, or because UTF-8 is the
@@ -52,26 +53,29 @@ def written(dataset: Dataset, rows: Sequence[Sequence[str]], dialect: Dialect) -
     if dialect.has_header:
         lines.append(_line([dialect.aliases.get(name, name) for name in columns], dialect))
     for number, row in enumerate(rows):
-        values = dict(zip(dataset.column_names, map(_value, [c.kind for c in dataset.columns], row), strict=True))
+        texts = dict(zip(dataset.column_names, row, strict=True))
         if dialect.has_decimal_ids:
             ids = (column.name for column in dataset.columns if column.kind is Kind.ID)
-            values |= {name: f"{values[name]}.0" for name in ids}
+            texts |= {name: f"{texts[name]}.0" for name in ids if texts[name]}
         lines += [dialect.delimiter * (len(columns) - 1)] * (dialect.blank_lines if number else 0)
-        lines.append(_line([values.get(name, f"note {number}") for name in columns], dialect))
+        lines.append(_line([texts.get(name, f"note {number}") for name in columns], dialect))
     text = dialect.line_end.join(lines) + (dialect.line_end if dialect.ends_last_line and lines else "")
     data = text.encode(dialect.encoding)
     return gzip.compress(data, mtime=0) if dialect.is_gzipped else data
 
 
-def _value(_kind: Kind, value: str) -> str:
-    return value
+def in_order(layout: CsvLayout, fields: Sequence[str]) -> list[str]:
+    """Return the fields of a record in the order of the dataset's columns, without the ignored fields."""
+    return [
+        field for _, field in sorted((at, f) for at, f in zip(layout.positions, fields, strict=True) if at is not None)
+    ]
 
 
-def _line(values: Sequence[str], dialect: Dialect) -> str:
+def _line(texts: Sequence[str], dialect: Dialect) -> str:
     special = (dialect.delimiter, '"', "\n", "\r")
     fields = [
         '"' + value.replace('"', '""') + '"' if dialect.quotes_all or any(s in value for s in special) else value
-        for value in values
+        for value in texts
     ]
     return dialect.delimiter.join(fields) + dialect.delimiter * dialect.trailing_empty_fields
 
@@ -83,10 +87,14 @@ def dialects(draw: st.DrawFn, dataset: Dataset, encodings: Sequence[str] = (*FOU
     columns, aliases = dataset.column_names, dict[str, str]()
     if has_header:
         ignored = tuple(f"note_{number}" for number in range(draw(st.integers(0, 2))))
-        columns = tuple(draw(st.permutations((*columns, *ignored))))
+        named = tuple(c.name for c in dataset.columns if not c.may_be_absent or draw(st.booleans()))
+        columns = tuple(draw(st.permutations((*named, *ignored))))
         for column in dataset.columns:
             written_as = draw(st.sampled_from((column.name, column.name.upper(), column.name.replace("_", " "))))
             aliases[column.name] = draw(st.sampled_from((written_as, *column.aliases)))
+    else:
+        least = sum(not column.may_be_absent for column in dataset.columns)
+        columns = columns[: draw(st.integers(least, len(columns)))]
     delimiter = draw(st.sampled_from((",", ";", "\t", "|")))
     return Dialect(
         delimiter=delimiter,
@@ -105,26 +113,7 @@ def dialects(draw: st.DrawFn, dataset: Dataset, encodings: Sequence[str] = (*FOU
     )
 
 
-def values(column_kind: Kind) -> st.SearchStrategy[str]:
-    """Generate valid values of a column of this kind. The values are ASCII, and a load stores them unchanged."""
-    if column_kind is Kind.ID:
-        return st.integers(1, 2**31 - 1).map(str)
-    if column_kind is Kind.INSTANT:
-        return st.datetimes().map(lambda at: f"{at.replace(microsecond=0).isoformat()}Z")
-    if column_kind is Kind.DATE:
-        return st.dates().map(str)
-    if column_kind is Kind.WHOLE_NUMBER:
-        return st.integers(-(2**63), 2**63 - 1).map(str)
-    if column_kind is Kind.BOOLEAN:
-        return st.sampled_from(["true", "false"])
-    if isinstance(column_kind, DecimalNumber):
-        bound = 10 ** (column_kind.before + column_kind.scale) - 1
-        return st.integers(-bound, bound).map(column_kind.shown)
-    texts = st.text("ab,;|\"' -.#", min_size=1, max_size=12)
-    return texts.map(str.strip).filter(bool)
-
-
 def rows(dataset: Dataset, min_size: int = 1) -> st.SearchStrategy[list[tuple[str, ...]]]:
     """Generate lists of valid rows. No two rows of a list have the same id."""
-    of_row = st.tuples(*(values(column.kind) for column in dataset.columns))
+    of_row = st.tuples(*(values.sent(column.kind) for column in dataset.columns))
     return st.lists(of_row, min_size=min_size, max_size=6, unique_by=lambda row: row[0])

@@ -11,10 +11,11 @@ Otherwise every later backup would look older than this restore point, and the a
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.backups.table_schema import TableSchema
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.core import restore_point_names, timestamps
 from chalicelib.core.errors import NotFound
@@ -69,6 +70,9 @@ class Manifest:
     """Has the content of a manifest. `origin` identifies the database. The versions of its datasets do not identify it,
     because another database may have equal versions.
 
+    `schemas` has the Avro schema of each table, as `formats.avro.schema` makes it. A reader can therefore check a table
+    that it does not declare. Manifests of older releases have no schemas.
+
     If the database has replaced another database, `previous_database` is the name of the last restore point that has
     rows of that other database. This restore point may have expired. After it has been restored, `previous_database` is
     None."""
@@ -78,6 +82,7 @@ class Manifest:
     schema_version: str
     tables: Mapping[str, TableFile]
     previous_database: str | None = None
+    schemas: Mapping[str, TableSchema] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -104,6 +109,7 @@ class Manifest:
             "schema_version": self.schema_version,
             "previous_database": self.previous_database,
             "tables": {name: asdict(table) for name, table in self.tables.items()},
+            "schemas": {name: schema.declared for name, schema in self.schemas.items()},
         }
         return json.dumps(document, indent=2).encode()
 
@@ -114,8 +120,10 @@ class Manifest:
         try:
             document = json.loads(body)
             tables = {table: _table(entry) for table, entry in document["tables"].items()}
-            previous = document.get("previous_database")  # older manifests lack this member
-            manifest = cls(document["restore_point"], document["origin"], document["schema_version"], tables, previous)
+            previous = document.get("previous_database")  # older manifests lack this member and the schemas
+            schemas = {table: TableSchema.of(declared) for table, declared in document.get("schemas", {}).items()}
+            identity = document["restore_point"], document["origin"], document["schema_version"]
+            manifest = cls(*identity, tables, previous, schemas)
             if document["format"] != _FORMAT or datetime.fromisoformat(document["created_at"]) != instant(name):
                 raise ValueError("its format is unknown, or its time is not the time in its name")
         except (KeyError, TypeError, AttributeError, RecursionError) as error:

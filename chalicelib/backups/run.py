@@ -9,7 +9,7 @@ new database has rows, its restore points name the last restore point of the los
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +20,7 @@ from chalicelib.backups.manifest import Manifest, StoredFile, TableFile
 from chalicelib.backups.prefetch import ahead
 from chalicelib.backups.retention import delete_point, expire_points
 from chalicelib.backups.snapshot import Columns, blocks, origin, snapshot
+from chalicelib.backups.table_schema import TableSchema
 from chalicelib.cloud.buckets import Bucket, Stored
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.object_streams import Writer
@@ -61,8 +62,15 @@ class BackupRun:
     deleted: list[str] = field(default_factory=list)
 
 
-def run_backup(database: Database, storage: Storage, *, retention: timedelta, now: Clock = utc_now) -> BackupRun:
-    """Back up all datasets from one snapshot, unless no dataset has changed or another backup is running.
+def run_backup(
+    database: Database,
+    storage: Storage,
+    *,
+    retention: timedelta,
+    now: Clock = utc_now,
+    datasets: Mapping[str, Dataset] = DATASETS,
+) -> BackupRun:
+    """Back up all `datasets` from one snapshot, unless no dataset has changed or another backup is running.
 
     The name of the restore point is a time. The restore point holds every change that was committed before that time.
     A run that fails leaves no incomplete restore point, and raises the error. This error is Unavailable if a retry may
@@ -72,20 +80,20 @@ def run_backup(database: Database, storage: Storage, *, retention: timedelta, no
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
             return _logged(BackupRun("busy"))
         try:
-            return _logged(_run(session, storage.backup, retention, now))
+            return _logged(_run(session, storage.backup, retention, now, tuple(datasets.values())))
         finally:
             if not session.broken:  # Postgres releases the lock of a broken connection
                 with suppress(HireflowError):
                     session.run("SELECT pg_advisory_unlock({}, {})".format(*LOCK))
 
 
-def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock) -> BackupRun:
+def _run(session: Session, bucket: Bucket, retention: timedelta, now: Clock, datasets: Sequence[Dataset]) -> BackupRun:
     began = time.monotonic()
     at = now()
     existing = manifest.names(bucket, at)
     newest = manifest.newest(bucket, existing, at)
     name = name_after(newest.restore_point if newest else None, at, existing)
-    outcome, current = _create(session, bucket, name, newest)
+    outcome, current = _create(session, bucket, name, newest, datasets)
     seconds = round(time.monotonic() - began, 3)
     deleted = expire_points(bucket, existing, current.restore_point, now(), retention)
     return BackupRun(
@@ -111,23 +119,25 @@ def _logged(run: BackupRun) -> BackupRun:
     return run
 
 
-def _create(session: Session, bucket: Bucket, name: str, newest: Manifest | None) -> tuple[Outcome, Manifest]:
+def _create(
+    session: Session, bucket: Bucket, name: str, newest: Manifest | None, datasets: Sequence[Dataset]
+) -> tuple[Outcome, Manifest]:
     """Write the restore point `name`, and return its manifest. Write nothing and return `newest` if it has the current
     rows and all its files, or if the database is empty and `newest` has rows of another database."""
-    datasets = tuple(DATASETS.values())
     try:
         with snapshot(session, datasets) as versions:
             identity = origin(session), avro.fingerprint(datasets)
             if newest and _same(newest, identity, versions) and _whole(bucket, newest):
                 return "unchanged", newest
-            if newest and newest.origin != identity[0] and newest.rows and _is_empty(session):
+            if newest and newest.origin != identity[0] and newest.rows and _is_empty(session, datasets):
                 return "waiting", newest
-            files = [_table(session, bucket, name, d, versions[d.name]) for d in datasets]
+            files = {d.name: _table(session, bucket, name, d, versions[d.name]) for d in datasets}
         # The commit succeeded, so the connection is alive and still has the advisory lock. No other backup is running.
-        tables = dict(zip(DATASETS, (file for file, _ in files), strict=True))
-        written = Manifest(name, *identity, tables, _previous_database(session, newest, identity[0]))
+        tables = {table: file for table, (file, _) in files.items()}
+        schemas = {dataset.name: TableSchema.of_dataset(dataset) for dataset in datasets}
+        written = Manifest(name, *identity, tables, _previous_database(session, newest, identity[0]), schemas)
         # The files are checked before the manifest is written, because the manifest makes the restore point complete.
-        for _, writer in files:
+        for _, writer in files.values():
             if bucket.head(writer.key) != Stored(writer.size, writer.etag):
                 raise StorageUnavailable(f"{bucket.url(writer.key)} is not stored as it was written")
         for table in written.tables:
@@ -160,8 +170,8 @@ def _same(newest: Manifest, identity: tuple[str, str], versions: dict[str, int])
     return (newest.origin, newest.schema_version) == identity and newest.versions == versions
 
 
-def _is_empty(session: Session) -> bool:
-    rows = " OR ".join(f'EXISTS (SELECT FROM "{name}")' for name in DATASETS)
+def _is_empty(session: Session, datasets: Sequence[Dataset]) -> bool:
+    rows = " OR ".join(f"EXISTS (SELECT FROM {dataset.table})" for dataset in datasets)
     return not session.scalar(f"SELECT {rows}")
 
 

@@ -4,6 +4,9 @@ The rows of many consecutive pages of a table are a block. The COPY output has o
 of this row has all values of one column, for example `string_agg(int4send(id), '')`. The driver therefore handles one
 message for each block, instead of one for each row. `array` converts a column of binary integers to Python integers at
 the speed of C.
+
+An optional column has two values in this row: a map with one byte for each row, which is 1 if the row has a value, and
+the values that are not NULL.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +15,7 @@ from io import BytesIO
 from typing import Any
 
 from chalicelib.cloud.database import SNAPSHOT, Session, lock_timeout
-from chalicelib.core.dataset import Dataset
+from chalicelib.core.dataset import Column, Dataset
 
 LOCK_TIMEOUT = 30.0  # seconds to wait for a migration that holds a table
 _WINDOW = 64  # pages that one query reads: half a MiB, about 6000 rows
@@ -64,8 +67,8 @@ Columns = tuple[Sequence[Any], ...]
 
 
 def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
-    """Yield every row that the transaction sees, in blocks. A block has a sequence of values for each column. Ids are
-    int, texts are str, and times are int: microseconds since 1970 UTC."""
+    """Yield every row that the transaction sees, in blocks. A block has a sequence of values for each column, in the
+    written form of its kind. None stands for NULL."""
     pages = session.scalar(
         f"SELECT pg_relation_size('{dataset.table}') / current_setting('block_size')::int",
     )
@@ -77,7 +80,11 @@ def blocks(session: Session, dataset: Dataset) -> Iterator[Columns]:
 def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterator[tuple[int, int]]:
     """Yield the range of row positions if its text fits into one message. Otherwise yield smaller ranges that fit, in
     order."""
-    sizes = [length for column in dataset.columns if (length := column.kind.length(column.quoted))]
+    sizes = [
+        f"coalesce({length}, 0)" if column.optional else length
+        for column in dataset.columns
+        if (length := column.kind.length(column.quoted))
+    ]
     size = session.scalar(f"SELECT sum({' + '.join(sizes or ['0'])}) {_source(dataset, low, high)}")
     if size is None:  # the range has no rows
         return
@@ -90,12 +97,32 @@ def _fitting(session: Session, dataset: Dataset, low: int, high: int) -> Iterato
 
 
 def _block(session: Session, dataset: Dataset, low: int, high: int) -> Columns:
-    columns = ", ".join(column.kind.aggregate(column.quoted) for column in dataset.columns)
+    columns = ", ".join(map(_aggregates, dataset.columns))
     message = BytesIO()
     session.copy_out(f"COPY (SELECT {columns} {_source(dataset, low, high)}) TO STDOUT (FORMAT binary)", message)
-    return tuple(
-        column.kind.written(field) for column, field in zip(dataset.columns, _fields(message.getvalue()), strict=True)
-    )
+    fields = _fields(message.getvalue())
+    return tuple(_values(column, fields) for column in dataset.columns)
+
+
+def _aggregates(column: Column) -> str:
+    values = column.kind.aggregate(column.quoted)
+    if not column.optional:
+        return values
+    return f"string_agg(CASE WHEN {column.quoted} IS NULL THEN '\\x00'::bytea ELSE '\\x01' END, ''), {values}"
+
+
+def _values(column: Column, fields: Iterator[memoryview]) -> Sequence[Any]:
+    """Take the fields of a column, and return its values, with None for NULL."""
+    if not column.optional:
+        return column.kind.written(next(fields))
+    has_value, field = bytes(next(fields)), next(fields)
+    if not any(has_value):
+        return [None] * len(has_value)
+    values = column.kind.written(field)
+    if all(has_value):
+        return values
+    rest = iter(values)
+    return [next(rest) if is_given else None for is_given in has_value]
 
 
 def _source(dataset: Dataset, low: int, high: int) -> str:
@@ -104,11 +131,12 @@ def _source(dataset: Dataset, low: int, high: int) -> str:
 
 
 def _fields(message: bytes) -> Iterator[memoryview]:
-    """Yield the fields of the only row of a binary COPY."""
+    """Yield the fields of the only row of a binary COPY. A field that is NULL is empty."""
     view = memoryview(message)
     count = int.from_bytes(view[_HEADER : _HEADER + 2], "big")
     at = _HEADER + 2
     for _ in range(count):
         size = int.from_bytes(view[at : at + 4], "big", signed=True)
-        yield view[at + 4 : at + 4 + size]
-        at += 4 + size
+        at += 4
+        yield view[at : at + max(0, size)]
+        at += max(0, size)

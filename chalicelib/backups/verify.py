@@ -1,19 +1,23 @@
 """Verifies restore points. A verification reads all files of a restore point again, and compares them with the
 manifest. It also checks that ids are unique and that parents exist.
 
-Files are read as streams. Memory holds only the ids of the rows, one bit for each. A restore point without a fault gets
+A restore point is read by its own schemas, because another release may have made it: a release with other columns, or
+with tables that this release does not have.
+
+Files are read as streams. Memory holds only the ids of the rows (see `integrity`). A restore point without a fault gets
 a verification mark. If a later verification finds a fault, it deletes the mark.
 """
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from chalicelib.backups import manifest
+from chalicelib.backups.integrity import Content, Ids
 from chalicelib.backups.manifest import Manifest, TableFile
+from chalicelib.backups.table_schema import TableSchema
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.core import restore_point_names, timestamps
 from chalicelib.core.dataset import Dataset
@@ -22,9 +26,9 @@ from chalicelib.core.errors import LoadError, NotFound
 from chalicelib.core.streams import Hashed
 from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.formats import avro
+from chalicelib.formats.avro_container import Container
+from chalicelib.formats.avro_fields import AvroFields
 
-MOST_NAMED = 10  # faults of one kind that are reported by id; further faults are only counted
-_PAGE = 16  # the number of low bits of an id that give its place in a page
 _log = logging.getLogger("hireflow.backups")
 
 
@@ -49,18 +53,24 @@ class PointReport:
     older: str | None
 
 
-def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock = utc_now) -> PointReport:
+def verify_point(
+    bucket: Bucket,
+    restore_point: str | None = None,
+    *,
+    now: Clock = utc_now,
+    datasets: Mapping[str, Dataset] = DATASETS,
+) -> PointReport:
     """Verify a restore point, or the newest one if no name is given. Write its verification mark if it has no fault,
     otherwise delete an earlier mark.
 
     The checks: size, SHA-256, schema, every block, the number of rows, unique ids, and that every foreign key refers to
-    a row of the same snapshot. If the manifest lacks a dataset, this is a fault only if the manifest has the schema of
-    this release. Otherwise the restore point is older than the dataset, and the report has a note.
+    a row of the same snapshot. If the manifest lacks a table of its own schema, this is a fault. The notes name the
+    datasets that are newer than the restore point, and the tables and columns that this release does not have.
 
     Raises NotFound if there is no such restore point, and Unavailable if S3 cannot be reached.
     """
     name, older = _chosen(bucket, restore_point, now())
-    tables, of_manifest, notes = _read_again(bucket, name)
+    tables, of_manifest, notes = _read_again(bucket, name, datasets)
     faults = len(of_manifest) + sum(len(table.faults) for table in tables.values())
     if faults:
         bucket.delete(manifest.verified_key(name))
@@ -72,21 +82,40 @@ def verify_point(bucket: Bucket, restore_point: str | None = None, *, now: Clock
     return PointReport(name, tables, of_manifest, notes, older)
 
 
-def _read_again(bucket: Bucket, name: str) -> tuple[dict[str, TableReport], list[str], list[str]]:
+def _read_again(
+    bucket: Bucket, name: str, datasets: Mapping[str, Dataset]
+) -> tuple[dict[str, TableReport], list[str], list[str]]:
     """Return the reports on the tables of a restore point, the faults of its manifest, and the notes."""
     try:
         point = Manifest.parse(name, bucket.get(manifest.manifest_key(name)))
     except ValueError as error:
         return {}, [f"the manifest is broken: {error}"], []
-    return _tables(bucket, point), *_missing(point)
+    schemas = _schemas(point, datasets)
+    return _tables(bucket, point, schemas, datasets), *_missing(point, schemas, datasets)
 
 
-def _missing(point: Manifest) -> tuple[list[str], list[str]]:
-    """Return the faults and the notes about the datasets that the manifest lacks."""
-    missing = [table for table in DATASETS if table not in point.tables]
-    if point.schema_version == avro.fingerprint(DATASETS.values()):
-        return [f"the manifest lacks {table}" for table in missing], []
-    return [], [f"made before {table} existed" for table in missing]
+def _schemas(point: Manifest, datasets: Mapping[str, Dataset]) -> Mapping[str, TableSchema]:
+    """Return the schemas of a restore point. A manifest of an older release has none. If it has the schema version of
+    this release, its schemas are those of this release. Otherwise the result is empty."""
+    if not point.schemas and point.schema_version == avro.fingerprint(datasets.values()):
+        return {dataset.name: TableSchema.of_dataset(dataset) for dataset in datasets.values()}
+    return point.schemas
+
+
+def _missing(
+    point: Manifest, schemas: Mapping[str, TableSchema], datasets: Mapping[str, Dataset]
+) -> tuple[list[str], list[str]]:
+    """Return the faults about tables that the manifest lacks, and the notes about what either this release or the
+    restore point does not have."""
+    faults = [f"the manifest lacks {table}" for table in schemas if table not in point.tables]
+    notes = [f"made before {table} existed" for table in datasets if table not in {*point.tables, *schemas}]
+    for table in point.tables:
+        if table not in datasets:
+            notes.append(f"{table}: this release has no such table, so it cannot be restored")
+        elif table in schemas:
+            unknown = [name for name in schemas[table].columns if name not in datasets[table].column_names]
+            notes += [f"{table}: this release has no column {name}, so a restore leaves it out" for name in unknown]
+    return faults, notes
 
 
 def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[str, str | None]:
@@ -104,34 +133,46 @@ def _chosen(bucket: Bucket, restore_point: str | None, now: datetime) -> tuple[s
     return name, next(complete, None)
 
 
-def _tables(bucket: Bucket, point: Manifest) -> dict[str, TableReport]:
+def _tables(
+    bucket: Bucket, point: Manifest, schemas: Mapping[str, TableSchema], datasets: Mapping[str, Dataset]
+) -> dict[str, TableReport]:
     """Return a report on the file of every table. Parent tables come before their child tables."""
     ids: dict[str, Ids] = {}  # the ids of the tables that had no fault so far
     reports = {}
     for name, recorded in point.tables.items():
-        dataset = DATASETS.get(name)
         file = _File(bucket, manifest.key(point.restore_point, name))
-        content = _Content(dataset, ids) if dataset else None
-        faults = [*_read(content, file), *file.differences(recorded)]
-        if content and not faults:
+        content = Content(ids)
+        faults = [*_read(content, file, schemas.get(name), datasets.get(name)), *file.differences(recorded)]
+        if not faults:
             faults += content.differences(recorded)
             ids[name] = content.ids
-        reports[name] = TableReport(content.rows if content else 0, file.size, faults)
+        reports[name] = TableReport(content.rows, file.size, faults)
     return reports
 
 
-def _read(content: "_Content | None", file: "_File") -> list[str]:
-    """Read the records of a file. Return the faults that make the file unreadable, if any."""
+def _read(content: Content, file: "_File", schema: TableSchema | None, dataset: Dataset | None) -> list[str]:
+    """Read the records of a file. Return the faults that make the file unreadable, if any. `schema` is the schema that
+    the restore point has for the table, and `dataset` the dataset of this release."""
     try:
         with file:
-            if content is None:
-                return ["this release has no such table"]
-            for rows in avro.records(content.dataset, file.stream):
+            container = Container(file.stream)
+            found = TableSchema.of_file(container.schema)
+            if schema is not None and found.columns != schema.columns:
+                shown = ", ".join(f"{name} {json.dumps(kind)}" for name, kind in found.columns.items())
+                return [f"the file does not have the schema of the manifest: its fields are {shown}"]
+            references = (schema or found).references
+            if not references and dataset is not None:  # an older release has made the file
+                references = {c.name: parent for c, parent in dataset.references if c.name in found.columns}
+            content.begin(references)
+            fields = AvroFields.of_integers(container.schema, ("id", *references))
+            for rows in avro.rows_of(container, fields, is_trusted=True):
                 content.add(tuple(zip(*rows, strict=True)))
     except NotFound:
         return ["the file is missing"]
     except LoadError as error:
         return [error.detail]
+    except ValueError as error:
+        return [f"the schema of the file is broken: {error}"]
     return []
 
 
@@ -162,78 +203,3 @@ class _File:
             yield f"the file has {self.size} bytes, the manifest says {recorded.bytes}"
         if self._sha256 != recorded.sha256:
             yield "the file does not have the checksum of the manifest"
-
-
-class _Content:
-    """Reads the rows of one table, and collects their number, their ids and their faults."""
-
-    def __init__(self, dataset: Dataset, parents: "dict[str, Ids]") -> None:
-        self.dataset, self.ids, self.rows = dataset, Ids(), 0
-        # Foreign keys to a parent table that could not be read are not checked: the fault of the parent table is
-        # reported already.
-        self._parents = [
-            (dataset.columns.index(c), c.name, p, parents[p]) for c, p in dataset.references if p in parents
-        ]
-        self._repeated = _Faults("id {} occurs more than once")
-        self._orphans = [
-            _Faults(f"{name} {{}} is not among the {p} of the snapshot") for _, name, p, _ in self._parents
-        ]
-
-    def add(self, columns: Sequence[Sequence[Any]]) -> None:
-        self.rows += len(columns[0])
-        for row_id in columns[0]:
-            if self.ids.add(row_id):
-                self._repeated.add(row_id)
-        for (position, _, _, ids), orphans in zip(self._parents, self._orphans, strict=True):
-            for parent in set(columns[position]):
-                if parent not in ids:
-                    orphans.add(parent)
-
-    def differences(self, recorded: TableFile) -> Iterator[str]:
-        if self.rows != recorded.rows:
-            yield f"the file has {self.rows} rows, the manifest says {recorded.rows}"
-        for faults in (self._repeated, *self._orphans):
-            yield from faults.texts()
-
-
-class _Faults:
-    """Collects faults of one kind. The ids of the first few faults are kept, and further faults are only counted."""
-
-    def __init__(self, template: str) -> None:
-        self._template, self._seen, self._more = template, set[int](), 0
-
-    def add(self, value: int) -> None:
-        if value in self._seen:
-            return
-        if len(self._seen) < MOST_NAMED:
-            self._seen.add(value)
-        else:
-            self._more += 1
-
-    def texts(self) -> Iterator[str]:
-        yield from (self._template.format(value) for value in sorted(self._seen))
-        if self._more:
-            yield f"{self._template.format('…')} (more than {MOST_NAMED} such ids)"
-
-
-class Ids:
-    """Stores a set of integers as bits, in pages of 8 KiB. All possible ids take 256 MB. Ids without large gaps take
-    little memory, because only pages with ids exist."""
-
-    def __init__(self) -> None:
-        self._pages: dict[int, bytearray] = {}
-
-    def add(self, value: int) -> bool:
-        """Add a value. Return whether the set had the value before."""
-        page = self._pages.get(value >> _PAGE)
-        if page is None:
-            page = self._pages[value >> _PAGE] = bytearray(1 << _PAGE - 3)
-        byte, bit = (value & (1 << _PAGE) - 1) >> 3, 1 << (value & 7)
-        if page[byte] & bit:
-            return True
-        page[byte] |= bit
-        return False
-
-    def __contains__(self, value: int) -> bool:
-        page = self._pages.get(value >> _PAGE)
-        return page is not None and bool(page[(value & (1 << _PAGE) - 1) >> 3] & 1 << (value & 7))

@@ -10,7 +10,12 @@ from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Va
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Postgres has columns of its own with these names in every table. `seq` is the number of a staged row.
-_RESERVED = frozenset({"seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
+# `restore_point` is the partition key of the tables in Athena.
+_RESERVED = frozenset({"restore_point", "seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
+# A CSV file of rejects has columns of its own with these names. It could not be loaded if a column had one of them.
+_OF_REJECTS = frozenset({"line", "reasons", "raw", "left_out"})
+_NOT_COMPARED = re.compile(r"[\s_-]")  # in headers
+_OF_STAGING = re.compile("ignored_[0-9]+")  # the names of the fields that no column holds, in staging tables
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,10 @@ class Column:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} is not a name of a column: {_RULE}")
-        if self.name in _RESERVED:
+        taken = _OF_REJECTS.intersection((self.name, *map(str.casefold, self.aliases)))
+        if taken:
+            raise InvalidDeclaration(f"{min(taken)!r} is a name in files of rejects: choose another name or alias")
+        if self.name in _RESERVED or _OF_STAGING.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} cannot be the name of a column: choose another name")
         if self.parent is not None and self.kind is not Kind.ID:
             raise InvalidDeclaration(f"{self.name} refers to {self.parent}: its kind must be Kind.ID")
@@ -70,6 +78,20 @@ class Column:
         """The name in SQL. It is quoted, because it may be a word of SQL."""
         return f'"{self.name}"'
 
+    @property
+    def default_text(self) -> str | None:
+        """The default as a text, which a file may contain, and from which Postgres makes the value. It is None if there
+        is no default."""
+        if self.default is None:
+            return None
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    @property
+    def default_sql(self) -> str:
+        """The default in SQL: NULL, or a quoted text."""
+        text = self.default_text
+        return "NULL" if text is None else "'" + text.replace("'", "''") + "'"
+
 
 _RULE = "use at most 40 lower-case letters, digits and underscores, and begin with a letter"
 
@@ -99,6 +121,7 @@ class Dataset:
         for name in names:
             if names.count(name) > 1:
                 raise InvalidDeclaration(f"{self.name} declares the column {name} twice")
+        self._require_names_for_headers()
         for before, column in zip(self.columns, others, strict=False):
             if before.may_be_absent and not column.may_be_absent:
                 raise InvalidDeclaration(
@@ -110,6 +133,18 @@ class Dataset:
                     f"{self.name}: {column.name} refers to {self.name} itself: it must refer to another dataset"
                 )
 
+    def _require_names_for_headers(self) -> None:
+        """Raise InvalidDeclaration if the header of a file could mean two columns by the same name."""
+        in_headers: dict[str, str] = {}
+        for column in self.columns:
+            for name in (column.name, *column.aliases):
+                other = in_headers.setdefault(_NOT_COMPARED.sub("", name).casefold(), column.name)
+                if other != column.name:
+                    raise InvalidDeclaration(
+                        f"{self.name}: in the header of a file, {name} would mean both {other} and {column.name}:"
+                        " choose another name or alias"
+                    )
+
     @cached_property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
@@ -118,6 +153,11 @@ class Dataset:
     def table(self) -> str:
         """The name of the table in SQL. It is quoted, because it may be a word of SQL."""
         return f'"{self.name}"'
+
+    @cached_property
+    def fewest(self) -> int:
+        """The number of columns that no row may leave out. They come before all other columns."""
+        return sum(not column.may_be_absent for column in self.columns)
 
     @property
     def values(self) -> tuple[Column, ...]:

@@ -17,11 +17,10 @@ from chalicelib.core import reasons
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.table import Kind
-from chalicelib.core.kinds.values import Broken, Missing, Value, decoded, readable
+from chalicelib.core.kinds.values import ABSENT, Broken, Missing, Value, decoded, readable
 from chalicelib.core.reasons import Problem
 
 _NOTHING = frozenset[int]()
-_ABSENT: Any = object()  # stands for a column that a row leaves out
 
 
 class Checked(NamedTuple):
@@ -58,24 +57,42 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
 
     `dates` is the declared order of day and month. Dates such as 27/07/2021 are valid only if an order was declared.
     """
-    return _check(_rules_of_files(dataset, dates), (_ABSENT if field is None else decoded(field) for field in fields))
+    return _check(_rules_of_files(dataset, dates), (ABSENT if field is None else decoded(field) for field in fields))
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
     """Check the rows of a request, as `check_object` does. A row may have no id.
 
-    First, loops in C check whole columns. If any row is incomplete, invalid or not in the most common form, the rows
-    are checked one by one.
+    First, loops in C check whole columns. If the rows do not all have the same columns, or if any row is invalid or not
+    in the most common form, the rows are checked one by one.
     """
-    width, columns = len(dataset.columns), itemgetter(*dataset.column_names)
-    if all(type(row) is dict and len(row) == width for row in rows):
+    names = _common_columns(dataset, rows)
+    if len(names) > 1:
         with suppress(KeyError):
-            whole = list(map(columns, rows))
-            if all(
-                c.kind.are_usual(values) for c, values in zip(dataset.columns, zip(*whole, strict=True), strict=True)
-            ):
-                return [Checked(values, ()) for values in whole]
+            whole = list(map(itemgetter(*names), rows))
+            columns = [column for column in dataset.columns if column.name in names]
+            if all(_are_usual(c, values) for c, values in zip(columns, zip(*whole, strict=True), strict=True)):
+                if len(names) == len(dataset.columns):
+                    return [Checked(values, ()) for values in whole]
+                silent = frozenset(at for at, name in enumerate(dataset.column_names) if name not in names)
+                return [Checked(tuple(map(row.get, dataset.column_names)), (), silent) for row in rows]
     return [check_object(dataset, row, id_optional=True) for row in rows]
+
+
+def _common_columns(dataset: Dataset, rows: Sequence[Any]) -> list[str]:
+    """Return the columns of the first row, if all rows may have these columns. Otherwise, return no columns. The caller
+    checks whether the other rows have the same columns."""
+    first = rows[0] if rows and type(rows[0]) is dict else {}
+    names = [column.name for column in dataset.columns if column.name in first]
+    width = len(first)
+    if len(names) < width or not all(column.may_be_absent or column.name in first for column in dataset.columns):
+        return []
+    return names if all(type(row) is dict and len(row) == width for row in rows) else []
+
+
+def _are_usual(column: Column, values: Sequence[Any]) -> bool:
+    given = [value for value in values if value is not None] if column.optional else values
+    return not given or column.kind.are_usual(given)
 
 
 def check_unsplit(raw: bytes, problem: Problem) -> tuple[Problem, ...]:
@@ -93,7 +110,7 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     to choose an id."""
     if not isinstance(row, Mapping):
         return Checked((None,) * len(dataset.columns), (reasons.NOT_AN_OBJECT.of(),))
-    sent = (row.get(name, _ABSENT) for name in dataset.column_names)
+    sent = (row.get(name, ABSENT) for name in dataset.column_names)
     checked = _check(_rules(dataset, id_optional), sent)
     if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
         return checked
@@ -102,7 +119,8 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
 
 
 def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = False) -> Checked:
-    """Check one row of an Avro file, in the stored form of the kinds, with None for null.
+    """Check one row of an Avro file, in the stored form of the kinds, with None for null, and ABSENT for a column that
+    the file lacks.
 
     A trusted row comes from one of our restore points, so it was in the table before. The rules for texts do not apply
     to it.
@@ -112,12 +130,14 @@ def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = Fal
 
 def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_trusted: bool = False) -> bool:
     """Return whether all rows of an Avro file are valid without any change. `columns` has a sequence of values for each
-    column.
+    column, at least one. The values of a column that the file lacks are all ABSENT.
 
     Loops in C check each column as a whole. If the result is False, `check_stored` finds the invalid rows.
     """
     with suppress(TypeError):  # a value of a mandatory column is None
         for column, values in zip(dataset.columns, columns, strict=True):
+            if values[0] is ABSENT:
+                continue
             given = [value for value in values if value is not None] if column.optional else values
             check = column.kind.can_be_stored if is_trusted else column.kind.are_valid
             if given and not check(given):
@@ -127,8 +147,8 @@ def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, 
 
 
 def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
-    """Return a row of an Avro file in the form in which a client would send its values."""
-    return [v if v is None else c.kind.shown(v) for c, v in zip(dataset.columns, row, strict=True)]
+    """Return a row of an Avro file in the form in which a client would send its values. None and ABSENT stay."""
+    return [v if v is None or v is ABSENT else c.kind.shown(v) for c, v in zip(dataset.columns, row, strict=True)]
 
 
 def is_undecodable(problem: Problem) -> bool:
@@ -175,7 +195,7 @@ def _check(rules: tuple[_Rule, ...], sent: Iterable[Any]) -> Checked:
     problems: list[Problem] = []
     silent: list[int] = []
     for at, (rule, value) in enumerate(zip(rules, sent, strict=True)):
-        if value is _ABSENT:
+        if value is ABSENT:
             values.append(None)
             if at:  # a row without an id gets a new id
                 silent.append(at)

@@ -48,4 +48,4 @@ def rows(session: Session, table: str) -> RowCount:
     estimate = int(session.scalar("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)", table=table))
     if estimate > MAX_COUNTED:
         return RowCount(estimate, is_exact=False)
-    return RowCount(int(session.scalar(f"SELECT count(*) FROM {table}")), is_exact=True)
+    return RowCount(int(session.scalar(f'SELECT count(*) FROM "{table}"')), is_exact=True)

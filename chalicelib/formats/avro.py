@@ -2,8 +2,8 @@
 
 fastavro writes the files. To read a file, `avro_container` splits it into blocks, and fastavro decodes the records of
 each block if all fields are plain (`AvroFields.are_plain`). `avro_values` decodes the blocks of other files. fastavro
-gets a schema without logical types, so instants stay integers. Creating datetime objects would take longer than the
-rest of the reading.
+gets a schema without logical types, so instants and dates stay integers. Creating objects such as datetime would take
+longer than the rest of the reading.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import Any, Protocol
 
-from chalicelib.core.dataset import Dataset
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Readable
 from chalicelib.formats import avro_values
 from chalicelib.formats.avro_codecs import damaged
 from chalicelib.formats.avro_container import Container
 from chalicelib.formats.avro_fields import AvroFields
-from chalicelib.formats.avro_schemas import Coding
+from chalicelib.formats.avro_schemas import AvroType, Coding
 from chalicelib.formats.gzip_stream import Expansion
 
 CONTENT_TYPE = "application/avro"
@@ -40,9 +40,29 @@ class Writable(Protocol):
 
 
 def schema(dataset: Dataset) -> dict[str, Any]:
-    """Return the Avro schema of a dataset: ids are int, texts are string, instants are long timestamp-micros (UTC)."""
-    fields = [{"name": c.name, "type": c.kind.avro, "doc": c.about} for c in dataset.columns]
+    """Return the Avro schema of a dataset's files.
+
+    Ids are int, texts are string, instants are long timestamp-micros (UTC), dates are int date, whole numbers are long,
+    truth values are boolean, and decimals are bytes decimal. The type of an optional column is a union with null. The
+    attribute `references` of a field names the dataset to which the column refers.
+    """
+    fields = [_field(column) for column in dataset.columns]
     return {"type": "record", "name": dataset.name, "namespace": "hireflow", "fields": fields}
+
+
+def _field(column: Column) -> dict[str, Any]:
+    field = {"name": column.name, "type": _type(column, column.kind.avro), "doc": column.about}
+    if column.optional:
+        field["default"] = None  # Avro demands that the default has the first type of the union
+    elif column.default is not None:
+        field["default"] = column.kind.avro_default(column.kind.check(column.default))
+    if column.parent is not None:
+        field["references"] = column.parent
+    return field
+
+
+def _type(column: Column, kind: Any) -> Any:
+    return ["null", kind] if column.optional else kind
 
 
 def fingerprint(datasets: Iterable[Dataset]) -> str:
@@ -50,13 +70,13 @@ def fingerprint(datasets: Iterable[Dataset]) -> str:
 
     Avro's own fingerprint is not used, because its canonical form leaves out logical types.
     """
-    shape = [[d.name, [[c.name, c.kind.avro] for c in d.columns]] for d in datasets]
+    shape = [[d.name, [[c.name, _type(c, c.kind.avro)] for c in d.columns]] for d in datasets]
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: Writable) -> None:
-    """Write an Avro file with the codec deflate. A block has one sequence of values for each column. Ids are int, texts
-    are str, and instants are int microseconds since 1970 UTC."""
+    """Write an Avro file with the codec deflate. A block has one sequence of values for each column. The values have
+    the written form of their kinds, and None stands for null."""
     from fastavro import writer
 
     # These loops run in C. A generator would be slower, because Python would resume its frame for every row.
@@ -73,23 +93,34 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
 
 
 def records(
-    dataset: Dataset, stream: Readable, expansion: Expansion | None = None, *, skip: int = 0
+    dataset: Dataset,
+    stream: Readable,
+    expansion: Expansion | None = None,
+    *,
+    skip: int = 0,
+    is_trusted: bool = False,
 ) -> Iterator[list[tuple[Any, ...]]]:
     """Read an Avro file of this dataset. Yield lists of at most 4096 rows. The first `skip` rows are left out.
 
-    The values of a row are in the order of the dataset's columns: ids as int, texts as str, instants as int
-    microseconds since 1970 UTC, None for null. Bytes that are not UTF-8 become lone surrogates, so that the rules
-    reject only the row that has them. The module `avro_fields` says how the fields of the file become columns.
+    The values of a row are in the order of the dataset's columns. They have the stored form of their kinds. None stands
+    for null, and ABSENT for a column that the file lacks. Bytes that are not UTF-8 become lone surrogates, so that the
+    rules reject only the row that has them. The module `avro_fields` says how the fields of the file become columns.
 
     The stream is read once, to its end. The needed memory is bounded for every file. With `expansion`, the decompressed
-    size is bounded, too.
+    size is bounded, too. A trusted file is one of our own restore points, whose checksum is known.
 
     Raises LoadError if the file is not an Avro file, is truncated or damaged, or lacks a column. Exceptions of the
     stream are raised unchanged.
     """
     container = Container(stream, expansion)
-    fields = AvroFields.of(dataset, container.schema)
-    decoded = _fast_decoder(dataset, fields) if fields.are_plain else _decoder(dataset, fields)
+    return rows_of(container, AvroFields.of(dataset, container.schema), skip=skip, is_trusted=is_trusted)
+
+
+def rows_of(
+    container: Container, fields: AvroFields, *, skip: int = 0, is_trusted: bool = False
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of an opened file, as `records` does, with the columns of `fields`."""
+    decoded = _fast_decoder(fields) if fields.are_plain(is_trusted=is_trusted) else _decoder(fields)
     for count, block in container.blocks():
         if skip and skip >= count:  # all rows of this block are left out
             skip -= count
@@ -100,20 +131,20 @@ def records(
             skip = max(0, skip - len(rows))
 
 
-def _decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
-    """Return the decoder for a file whose fields are not all plain: it has unions, or ignored fields of any type."""
-    typed = tuple(zip(fields.types, fields.columns, strict=True))
+def _decoder(fields: AvroFields) -> Decoder:
+    """Return the decoder for any file: it may have unions, or ignored fields of any type."""
+    typed = tuple(zip(fields.types, fields.places, strict=True))
 
     def decoded(count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:
-        rows = avro_values.rows(typed, len(dataset.columns), count, block)
+        rows = avro_values.rows(typed, len(fields.columns), count, block)
         while batch := list(islice(rows, _ROWS)):
             yield batch
 
     return decoded
 
 
-def _fast_decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
-    """Return the decoder for a file whose fields are all plain.
+def _fast_decoder(fields: AvroFields) -> Decoder:
+    """Return the decoder for a file whose fields are plain (see `AvroFields.are_plain`).
 
     fastavro gets each block as a separate file, because it reads a file several times faster than single records.
     Zeros follow the block. If the rows of a damaged block go on after the end of the block, fastavro reads these zeros
@@ -122,15 +153,15 @@ def _fast_decoder(dataset: Dataset, fields: AvroFields) -> Decoder:
     from fastavro import block_reader
 
     head = _head(_plain_schema(fields), "null", _SYNC)
-    names = [f"f{fields.columns.index(at)}" for at in range(len(dataset.columns))]
-    row: Callable[[Any], tuple[Any, ...]] = itemgetter(*names)
+    names = [f"f{fields.places.index(place)}" for place in range(len(fields.columns))]
 
     def decoded(count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:
         body = BytesIO(b"".join((head, _long(count), _long(len(block) + len(_BEYOND)), block, _BEYOND, _SYNC)))
         try:
             records: Any  # the stub of fastavro leaves out `bytes_`
             [records] = block_reader(body, handle_unicode_errors="surrogateescape")
-            rows = map(row, records)
+            # `itemgetter` returns a tuple only for several names
+            rows = map(itemgetter(*names), records) if len(names) > 1 else zip(map(itemgetter(*names), records))
             while batch := list(islice(rows, _ROWS)):
                 yield batch
             if records.bytes_.tell() != len(block):
@@ -148,14 +179,24 @@ def _plain_schema(fields: AvroFields) -> Any:
 
     Fields whose values take no bytes are left out, because a file could have any number of them.
     """
-    codings: dict[Coding, Any] = {Coding.VARINT: "long", Coding.BYTES: "bytes"}
-    declared = []
-    for at, (kind, column) in enumerate(zip(fields.types, fields.columns, strict=True)):
-        coded = codings.get(kind.coding, {"type": "fixed", "name": f"fixed{at}", "size": kind.size})
-        if not kind.is_empty:
-            is_text = kind.coding is Coding.BYTES and column is not None
-            declared.append({"name": f"f{at}", "type": "string" if is_text else coded})
+    declared = [
+        {"name": f"f{at}", "type": _plain_type(kind, f"fixed{at}", is_read=place is not None)}
+        for at, (kind, place) in enumerate(zip(fields.types, fields.places, strict=True))
+        if not kind.is_empty
+    ]
     return {"type": "record", "name": "row", "fields": declared}
+
+
+def _plain_type(kind: AvroType, name: str, *, is_read: bool) -> Any:
+    """Return the type with which fastavro reads a field or a branch of its union. `name` is for a type with a fixed
+    number of bytes."""
+    if kind.coding is Coding.UNION:
+        return ["null" if part.name == "null" else _plain_type(part, name, is_read=is_read) for part in kind.parts]
+    if kind.coding is Coding.VARINT:
+        return "long"
+    if kind.coding is Coding.BYTES:
+        return "string" if is_read and not kind.is_decimal else "bytes"
+    return "boolean" if kind.name == "boolean" else {"type": "fixed", "name": name, "size": kind.size}
 
 
 def _head(declared: Any, codec: str, sync: bytes) -> bytes:
@@ -181,7 +222,7 @@ def _plain(dataset: Dataset) -> Any:
     """Return the schema of a dataset without logical types."""
     from fastavro import parse_schema
 
-    fields = [{"name": column.name, "type": column.kind.avro_plain} for column in dataset.columns]
+    fields = [{"name": column.name, "type": _type(column, column.kind.avro_plain)} for column in dataset.columns]
     return parse_schema({"type": "record", "name": "row", "fields": fields})
 
 

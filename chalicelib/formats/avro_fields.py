@@ -1,38 +1,46 @@
 """Finds the column of each field of an Avro file by its name, as Avro's schema resolution does. The order is free.
 
 If no field has exactly the name of a column, names are compared as in the header of a CSV file: aliases count, and case
-does not. The type of a field may be a union with null. A null is valid for Avro, but the rules reject its row. Fields
-that match no column are ignored.
+does not. The type of a field may be a union with null. A null is valid for Avro, but the rules reject its row if the
+column is mandatory. A file may lack columns that rows may leave out. Fields that match no column are ignored.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.errors import LoadError
 from chalicelib.core.kinds.kind import Conversion, same
-from chalicelib.formats.avro_schemas import AvroType, InvalidSchema, fields_of
+from chalicelib.core.kinds.values import ABSENT
+from chalicelib.formats.avro_schemas import AvroType, Coding, InvalidSchema, fields_of
 from chalicelib.formats.csv_header import MOST_SHOWN, column_at, shown_name
 
 _MOST_IGNORED = 200  # a format lists at most this many names of ignored columns
 _PLAIN = {"null", "boolean", "int", "long", "float", "double", "bytes", "string", "enum", "fixed"}
+_INTEGERS = {"int", "long"}
+_LONGEST = 400  # bytes of a decimal
+_OUT_OF_RANGE = b"\x7f" + bytes(_LONGEST - 1)
 
 
 @dataclass(frozen=True)
 class AvroFields:
-    """The fields of a file. `types` and `columns` have an item for each field. An item of `columns` is the index of the
-    column, or None if the field is ignored.
+    """The fields of a file, and the columns that are read from them.
 
-    `ignored` has the names of the ignored fields. `conversions` has a function for each column whose integers must be
+    `types` and `places` have an item for each field. An item of `places` is the index of the field among the columns
+    that are read, or None if the field is ignored. `columns` has the indexes of the columns that are read, in ascending
+    order, and `width` is the number of columns of a row.
+
+    `ignored` has the names of the ignored fields. `conversions` has a function for each place whose values must be
     converted.
     """
 
     types: tuple[AvroType, ...]
-    columns: tuple[int | None, ...]
-    ignored: tuple[str, ...]
-    conversions: dict[int, Conversion]
+    places: tuple[int | None, ...]
+    columns: tuple[int, ...]
+    width: int
+    ignored: tuple[str, ...] = ()
+    conversions: Mapping[int, Conversion] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: Dataset, schema: bytes) -> "AvroFields":
@@ -44,54 +52,99 @@ class AvroFields:
             raise LoadError(
                 f"the Avro schema is not that of {dataset.name}: it is not a valid schema of a record"
             ) from error
-        columns, faults = _matched(dataset, [name for name, _ in fields])
+        matched, faults = _matched(dataset, [name for name, _ in fields])
+        columns = tuple(sorted({at for at in matched if at is not None}))
+        places = tuple(None if at is None else columns.index(at) for at in matched)
         conversions: dict[int, Conversion] = {}
-        for (name, kind), at in zip(fields, columns, strict=True):
-            if at is None:
+        for (name, kind), place in zip(fields, places, strict=True):
+            if place is None:
                 continue
-            column = dataset.columns[at]
+            column = dataset.columns[columns[place]]
             conversion = _conversion(column, kind)
             if conversion is None:
                 faults.append(f"{shown_name(name)} is {kind}: declare it as {column.kind.avro_wanted}")
             elif conversion is not same:
-                conversions[at] = conversion
+                conversions[place] = conversion
         if faults:
             raise LoadError(f"the Avro schema is not that of {dataset.name}: {'; '.join(faults)}")
-        ignored = [shown_name(name) for (name, _), at in zip(fields, columns, strict=True) if at is None]
-        return cls(tuple(kind for _, kind in fields), tuple(columns), _shortened(ignored), conversions)
+        ignored = _shortened(
+            [shown_name(name) for (name, _), place in zip(fields, places, strict=True) if place is None]
+        )
+        types = tuple(kind for _, kind in fields)
+        return cls(types, places, columns, len(dataset.columns), ignored, conversions)
+
+    @classmethod
+    def of_integers(cls, schema: bytes, names: Sequence[str]) -> "AvroFields":
+        """Read only these fields, which must be integers or null. Raises LoadError."""
+        try:
+            fields = fields_of(schema)
+        except InvalidSchema as error:
+            raise LoadError("the Avro schema is not a valid schema of a record") from error
+        found = {
+            name for name, kind in fields if _INTEGERS.issuperset(b.name for b in kind.branches if b.name != "null")
+        }
+        if lacking := [name for name in names if name not in found]:
+            raise LoadError(f"the Avro schema has no integers {', '.join(map(shown_name, lacking))}")
+        places = tuple(names.index(name) if name in names else None for name, _ in fields)
+        return cls(tuple(kind for _, kind in fields), places, tuple(range(len(names))), len(names))
 
     def converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Convert the values of rows from the types of the file to those of the dataset. The values of a row are in the
-        order of the columns."""
-        if not self.conversions:
+        """Convert the values of decoded rows from the types of the file to those of the dataset, and add ABSENT for the
+        columns that the file lacks."""
+        if not self.conversions and len(self.columns) == self.width:
             return rows
-        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        for at, convert in self.conversions.items():
-            columns[at] = [None if value is None else convert(value) for value in columns[at]]
-        return list(zip(*columns, strict=True))
+        decoded: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        for place, convert in self.conversions.items():
+            decoded[place] = [None if value is None else convert(value) for value in decoded[place]]
+        present = dict(zip(self.columns, decoded, strict=True))
+        absent = (ABSENT,) * len(rows)
+        return list(zip(*(present.get(at, absent) for at in range(self.width)), strict=True))
 
-    @cached_property
-    def are_plain(self) -> bool:
-        """Whether all fields have types without counts and choices: no arrays, maps, unions and records. fastavro reads
-        only such files safely."""
-        return all(kind.name in _PLAIN for kind in self.types)
+    def are_plain(self, *, is_trusted: bool = False) -> bool:
+        """Whether fastavro reads the fields safely: all have types without counts and choices, so they are no arrays,
+        maps, unions and records. In a trusted file, a field may also be a union of null and such a type.
+
+        fastavro accepts a negative number of a union's branch, which only a damaged file has. The checksum of a trusted
+        file shows that it is not damaged.
+        """
+        return all(
+            (_is_plain(kind) or (is_trusted and _is_nullable(kind))) and not (kind.is_empty and place is not None)
+            for kind, place in zip(self.types, self.places, strict=True)
+        )
+
+
+def _is_plain(kind: AvroType) -> bool:
+    return kind.name in _PLAIN
+
+
+def _is_nullable(kind: AvroType) -> bool:
+    """Return whether a type is a union of null and one plain type."""
+    return (
+        kind.coding is Coding.UNION
+        and len(kind.parts) == 2
+        and all(map(_is_plain, kind.parts))
+        and ([part.name for part in kind.parts].count("null") == 1)
+    )
 
 
 def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list[str]]:
-    """Return the column of each field, and the faults: columns that match no field, or several fields."""
+    """Return the column of each field, and the faults: mandatory columns that match no field, and columns that match
+    several fields."""
     exact = {name: at for at, name in enumerate(dataset.column_names) if name in names}
     aliases = [None if name in exact else column_at(dataset, name) for name in names]
     aliases = [None if at in exact.values() else at for at in aliases]
     columns = [exact.get(name, alias) for name, alias in zip(names, aliases, strict=True)]
     faults = []
+    is_lacking = False
     for at, column in enumerate(dataset.columns):
         found = columns.count(at)
-        if not found:
+        if not found and not column.may_be_absent:
+            is_lacking = True
             faults.append(f"{column.name} is missing: it must be {column.kind.avro_wanted}")
         elif found > 1:
             shown = [shown_name(name) for name, place in zip(names, columns, strict=True) if place == at]
             faults.append(f"{column.name} is named {found} times, as {', '.join(shown[:MOST_SHOWN])}")
-    if names and len(set(columns) - {None}) < len(dataset.columns):
+    if names and is_lacking:
         shown = [shown_name(name) for name in names[:MOST_SHOWN]]
         faults.append(f"its fields are {', '.join(shown)}{', …' if len(names) > MOST_SHOWN else ''}")
     return columns, faults
@@ -99,10 +152,19 @@ def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list
 
 def _conversion(column: Column, kind: AvroType) -> Conversion | None:
     """Return the conversion from an Avro type to a column, or None if there is none. All branches of a union, except
-    null, must have the same conversion."""
+    null, must have the same conversion. An optional column may also be null in all rows."""
     branches = [branch for branch in kind.branches if branch.name != "null"]
-    conversions = {column.kind.avro_readable.get(str(branch)) for branch in branches}
-    return conversions.pop() if len(conversions) == 1 else None
+    if not branches and column.optional and kind.branches:
+        return same
+    conversions = {column.kind.avro_conversion(str(branch), branch.scale) for branch in branches}
+    conversion = conversions.pop() if len(conversions) == 1 else None
+    return _bounded(conversion) if conversion and branches[0].is_decimal else conversion
+
+
+def _bounded(conversion: Conversion) -> Conversion:
+    """Return the conversion of decimals, for bytes of any length. The work for a number grows faster than its length,
+    so a longer number becomes a shorter one that is out of range, too."""
+    return lambda value: conversion(value if len(value) <= _LONGEST else _OUT_OF_RANGE)
 
 
 def _shortened(names: list[str]) -> tuple[str, ...]:

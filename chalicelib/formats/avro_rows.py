@@ -8,15 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.core.dataset import Dataset
-from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.values import ABSENT
 from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.core.streams import Readable
-from chalicelib.formats.avro_container import Container
+from chalicelib.formats.avro_container import Container as AvroContainer
 from chalicelib.formats.avro_fields import AvroFields
+from chalicelib.formats.containers import Container
+from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
 from chalicelib.formats.file_format import Format
 from chalicelib.formats.gzip_stream import Expansion
 from chalicelib.formats.pg_copy import binary_rows
+
+LEFT_OUT = "the restore point has columns that this release does not have, and they were left out: {columns}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,19 @@ class StoredRows:
 def describe_avro(dataset: Dataset, file_format: Format, beginning: bytes) -> Format:
     """Complete the format of an Avro file with what its header says. `beginning` must contain the whole header. Raises
     LoadError."""
-    fields = AvroFields.of(dataset, Container(io.BytesIO(beginning)).schema)
-    layout = replace(file_format.layout, has_header=True)  # the reader returns values in the dataset's order
+    fields = AvroFields.of(dataset, AvroContainer(io.BytesIO(beginning)).schema)
+    # The reader returns values in the dataset's order, and COPY gets only the columns of the file.
+    layout = replace(file_format.layout, has_header=True, positions=fields.columns)
     return replace(file_format, layout=layout, ignored_columns=fields.ignored)
+
+
+def describe_own_backup(dataset: Dataset, beginning: bytes) -> Format:
+    """Return the format of a file of our own restore points. If a newer release has made it with columns that this
+    release does not have, a notice names them. Raises LoadError."""
+    found = describe_avro(dataset, Format(Container.AVRO, CsvLayout.by_position(dataset)), beginning)
+    if not found.ignored_columns:
+        return found
+    return replace(found, notices=(LEFT_OUT.format(columns=", ".join(found.ignored_columns)),))
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ class AvroRows:
 
         line = 1 + self.skipped
         expansion = None if self.is_trusted else Expansion("the Avro file")
-        for batch in records(self.dataset, self.stream, expansion, skip=self.skipped):
+        for batch in records(self.dataset, self.stream, expansion, skip=self.skipped, is_trusted=self.is_trusted):
             columns = tuple(zip(*batch, strict=True))
             if all_stored_are_valid(self.dataset, columns, is_trusted=self.is_trusted):
                 yield StoredRows(line, self.dataset, batch, binary_rows(self.dataset, columns))
@@ -82,13 +96,12 @@ class AvroRows:
         """Check the rows of a batch one by one. A valid row may also change here: the rules remove white space at the
         ends of texts."""
         dataset = self.dataset
-        texts = [column.kind is Kind.TEXT for column in dataset.columns]
         for number, row in enumerate(batch, line):
             checked = check_stored(dataset, row, is_trusted=self.is_trusted)
             if checked.valid:
                 values = [
-                    (value if is_text else sent,)
-                    for sent, value, is_text in zip(row, checked.values, texts, strict=True)
+                    (sent if value is None else column.kind.stored(value),)
+                    for column, sent, value in zip(dataset.columns, row, checked.values, strict=True)
                 ]
                 yield StoredRows(number, dataset, [row], binary_rows(dataset, values))
             else:
@@ -110,9 +123,17 @@ class AvroSeeker:
 
 
 def _record(dataset: Dataset, line: int, row: tuple[Any, ...], checked: Checked | None = None) -> Record:
-    """Return a row as a CSV record, for the reject file. A value is cut off at the maximum length of a CSV record."""
-    shown = ["" if value is None else str(value)[:MAX_RECORD] for value in shown_stored(dataset, row)]
+    """Return a row as a CSV record, for the reject file. A value is cut off at the maximum length of a CSV record.
+    `raw` has only the columns of the file. The fields of other columns are None."""
+    shown = [
+        None if value is ABSENT else "" if value is None else str(value)[:MAX_RECORD]
+        for value in shown_stored(dataset, row)
+    ]
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(shown)
-    raw, *fields = (value.encode("utf-8", "surrogateescape")[:MAX_RECORD] for value in (text.getvalue(), *shown))
-    return Record(line, 1, raw, tuple(fields), checked=checked)
+    csv.writer(text, lineterminator="").writerow([value for value in shown if value is not None])
+    raw = _bytes(text.getvalue())
+    return Record(line, 1, raw, tuple(None if value is None else _bytes(value) for value in shown), checked=checked)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")[:MAX_RECORD]

@@ -13,6 +13,7 @@ from chalicelib.formats.avro_codecs import MAX_BLOCK
 
 _DEEPEST = 64  # the most levels of a schema
 _UNION = "union"
+_MOST_DIGITS = 1000  # digits of a decimal; more are not read as a decimal
 _PRIMITIVE_SIZES = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 
 
@@ -35,9 +36,10 @@ class Coding(Enum):
 class AvroType:
     """A type of a schema. `name` is Avro's name of the type, and `logical` is the name of its logical type, or "".
 
-    `size` is the number of bytes of the coding FIXED. `parts` are the types inside this type. A record has no parts
-    whose values take no bytes. `is_complete` is false while the fields of a record are being parsed; a record may
-    contain itself, so its type can be used before it is complete.
+    `size` is the number of bytes of the coding FIXED. `scale` is the number of digits after the point of a decimal.
+    `parts` are the types inside this type. A record has no parts whose values take no bytes. `is_complete` is false
+    while the fields of a record are being parsed; a record may contain itself, so its type can be used before it is
+    complete.
     """
 
     coding: Coding
@@ -46,6 +48,7 @@ class AvroType:
     size: int = 0
     parts: "list[AvroType]" = field(default_factory=list)
     is_complete: bool = True
+    scale: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -58,6 +61,10 @@ class AvroType:
     def branches(self) -> "list[AvroType]":
         """The types that a value may have: the parts of a union, or only this type."""
         return self.parts if self.name == _UNION else [self]
+
+    @property
+    def is_decimal(self) -> bool:
+        return self.logical == "decimal"
 
     def __str__(self) -> str:
         if self.name == _UNION:
@@ -102,7 +109,7 @@ class _Parser:
         if kind == "map":
             entry = [AvroType(Coding.BYTES, "string"), self.type(schema.get("values"), space, depth + 1)]
             return AvroType(Coding.ARRAY, "map", parts=[_record([part for part in entry if not part.is_empty])])
-        return _with_logical_type(self.type(kind, space, depth + 1), schema.get("logicalType"))
+        return _with_logical_type(self.type(kind, space, depth + 1), schema)
 
     def record(self, schema: dict[str, Any], space: str, depth: int) -> tuple[AvroType, list[tuple[str, AvroType]]]:
         """Parse a record. Returns the type, and the names and types of its fields."""
@@ -126,7 +133,7 @@ class _Parser:
                 raise InvalidSchema
             named = AvroType(Coding.FIXED, kind, size=size)
         self._define(schema, named, space)
-        return _with_logical_type(named, schema.get("logicalType"))
+        return _with_logical_type(named, schema)
 
     def _define(self, schema: dict[str, Any], named: AvroType, space: str) -> str:
         """Remember a type under its full name. Returns the name space of the type."""
@@ -171,12 +178,17 @@ def _unwrapped(record: AvroType) -> AvroType:
     return record
 
 
-def _with_logical_type(kind: AvroType, logical: Any) -> AvroType:
-    """Return the type with a logical type. The specification demands to ignore a logical type that is unknown, or that
-    does not fit the type."""
-    if isinstance(logical, str) and kind.name in _LOGICAL.get(logical, ()):
-        return AvroType(kind.coding, kind.name, logical, kind.size, kind.parts)
-    return kind
+def _with_logical_type(kind: AvroType, schema: dict[str, Any]) -> AvroType:
+    """Return the type with the logical type of its schema. The specification demands to ignore a logical type that is
+    unknown, or that does not fit the type."""
+    logical, scale = schema.get("logicalType"), 0
+    if not isinstance(logical, str) or kind.name not in _LOGICAL.get(logical, ()):
+        return kind
+    if logical == "decimal":
+        precision, scale = schema.get("precision"), schema.get("scale", 0)
+        if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision <= _MOST_DIGITS:
+            return kind
+    return AvroType(kind.coding, kind.name, logical, kind.size, kind.parts, scale=scale)
 
 
 _INSTANTS = [f"{local}timestamp-{unit}" for local in ("", "local-") for unit in ("millis", "micros", "nanos")]

@@ -6,11 +6,12 @@ size of the block limits the work.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from chalicelib.formats.avro_codecs import damaged
 from chalicelib.formats.avro_schemas import AvroType, Coding
 
-Value = int | str | None
+Value = int | str | bytes | None
 # A function of a block and a position in it. It returns the value at this position, and the position after the value.
 Read = Callable[[bytes, int], tuple[Value, int]]
 _DEEPEST = 64  # the most levels of a value
@@ -20,32 +21,37 @@ _MOST_BITS = 63  # the most bits before the last byte of a varint
 def rows(
     fields: Sequence[tuple[AvroType, int | None]], width: int, count: int, block: bytes
 ) -> Iterator[tuple[Value, ...]]:
-    """Yield the `count` rows of a block. A row has a value for each of `width` columns. `fields` has the type and the
-    index of the column for each field of the file. The index is None if the field is ignored.
+    """Yield the `count` rows of a block. A row has `width` values. `fields` has the type of each field of the file, and
+    the place of its value in the row. The place is None if the field is ignored.
 
     Raises LoadError if the rows do not end where the block ends.
     """
-    readers = [(reader(kind) if column is not None else None, kind, column or 0) for kind, column in fields]
+    readers = [(reader(kind) if place is not None else None, kind, place or 0) for kind, place in fields]
     at = 0
     for _ in range(count):
         row: list[Value] = [None] * width
-        for read, kind, column in readers:
+        for read, kind, place in readers:
             if read is None:
                 at = skip(kind, block, at)
             else:
-                row[column], at = read(block, at)
+                row[place], at = read(block, at)
         yield tuple(row)
     if at != len(block):
         raise damaged()
 
 
 def reader(kind: AvroType) -> Read:
-    """Return the function that reads a value of a column: an integer, a text, null, or a union of these."""
+    """Return the function that reads a value of a column: an integer, a truth value, a text, the bytes of a decimal,
+    null, or a union of these."""
     if kind.coding is Coding.UNION:
         return _union_reader([reader(branch) for branch in kind.parts])
     if kind.coding is Coding.VARINT:
         return varint
-    return _text if kind.coding is Coding.BYTES else _nothing
+    if kind.coding is Coding.BYTES:
+        return _bytes if kind.is_decimal else _text
+    if kind.name == "boolean":
+        return _boolean
+    return partial(_fixed, kind.size) if kind.is_decimal else _nothing
 
 
 def _union_reader(branches: list[Read]) -> Read:
@@ -85,6 +91,21 @@ def _text(block: bytes, at: int) -> tuple[str, int]:
     size, at = varint(block, at)
     end = _after(block, at, size)
     return block[at:end].decode("utf-8", "surrogateescape"), end
+
+
+def _bytes(block: bytes, at: int) -> tuple[bytes, int]:
+    size, at = varint(block, at)
+    return _fixed(size, block, at)
+
+
+def _fixed(size: int, block: bytes, at: int) -> tuple[bytes, int]:
+    end = _after(block, at, size)
+    return block[at:end], end
+
+
+def _boolean(block: bytes, at: int) -> tuple[bool, int]:
+    end = _after(block, at, 1)
+    return block[at] != 0, end
 
 
 def _nothing(_block: bytes, at: int) -> tuple[None, int]:

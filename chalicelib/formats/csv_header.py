@@ -27,6 +27,7 @@ _OTHER_ORDER = (
     ", in another order than the rows above it: put the header in the first line, or send the rows below it as another"
     " file"
 )
+_OTHER_COLUMNS = ", but not all columns of the rows above it: send the rows below it as another file"
 # Characters that programs write around names: quotes of any kind, brackets, backslashes. The text is a part of a
 # character class in a regular expression.
 _QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
@@ -50,7 +51,8 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     """Read a file's first record as a header. Return None if the record is not a header.
 
     A record is a header if one of its fields names a column of any dataset, and no field is a whole number. Raises
-    LoadError for a header that lacks a column of `dataset`, names a column twice, or has more than MAX_COLUMNS names.
+    LoadError for a header that lacks a column that no row may leave out, names a column twice, or has more than
+    MAX_COLUMNS names.
     """
     texts = _texts(_without_empty_end(fields))
     names = [_bare(text) for text in texts]
@@ -59,7 +61,7 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     if len(texts) > MAX_COLUMNS:
         raise LoadError(f"the header names {len(texts)} columns: a file may have {MAX_COLUMNS}, leave out some of them")
     positions = tuple(map(_columns(dataset).get, names))
-    missing = [c.name for at, c in enumerate(dataset.columns) if at not in positions]
+    missing = [c.name for at, c in enumerate(dataset.columns) if at not in positions and not c.may_be_absent]
     times = Counter(position for position in positions if position is not None)
     twice = sorted(dataset.columns[position].name for position, count in times.items() if count > 1)
     if missing or twice:
@@ -105,7 +107,8 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
         if is_whole_number(fields[layout.positions.index(0)].decode("utf-8", "replace")):
             return False  # the field of the id is a whole number, so the record may be a row
         all_names = [_bare(text) for text in _texts(_without_empty_end(fields))]
-        if tuple(map(_columns(dataset).get, all_names)) == layout.positions:
+        columns = tuple(map(_columns(dataset).get, all_names))
+        if columns == layout.positions or _leaves_out_columns(dataset, layout, columns):
             return True
     line = _LINE_ENDS.split(raw, maxsplit=1)[0]
     if raw.lstrip(b' \t"')[:1].isdigit() or len(line) > _LONGEST_LINE:
@@ -123,6 +126,21 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     return is_whole and {named for named, _ in known} >= {at for at in layout.positions if at is not None}
 
 
+def _leaves_out_columns(dataset: Dataset, layout: CsvLayout, columns: Sequence[int | None]) -> bool:
+    """Return whether a record is a header that names fewer columns than the layout, and is filled up with empty fields.
+    `columns` are the columns that it names.
+
+    Raises LoadError if the rows below it would be stored in the wrong columns, or would get NULL in a column that they
+    leave out. Without a header, empty fields at the end of a row leave out their columns, so they do no harm.
+    """
+    named = sum(at is not None for at in columns)
+    if named < 2 or dataset.fewest == len(dataset.columns) or len(columns) >= len(layout.positions):
+        return False
+    if layout.has_header or tuple(columns) != layout.positions[: len(columns)]:
+        raise _refused(dataset, [dataset.column_names[at] for at in columns if at is not None], _OTHER_COLUMNS)
+    return len(columns) >= dataset.fewest
+
+
 def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:
     """Return the error for a header that does not end within the first 64 KiB, so that `describe` could not read it."""
     return _refused(dataset, _texts(fields), ", and does not end within the first 64 KiB of the file")
@@ -131,8 +149,11 @@ def refused_below(dataset: Dataset, fields: Sequence[bytes]) -> LoadError:
 def _refused(dataset: Dataset, texts: Sequence[str], fault: str) -> LoadError:
     shown = ", ".join(map(_shown, texts[:MOST_SHOWN]))
     more = f" and {len(texts) - MOST_SHOWN} more" if len(texts) > MOST_SHOWN else ""
-    wanted = ", ".join(dataset.column_names)
-    return LoadError(f"the header names {shown}{more}{fault}; this file must have {wanted}, in any order")
+    wanted, possible = (
+        ", ".join(names) for names in (dataset.column_names[: dataset.fewest], dataset.column_names[dataset.fewest :])
+    )
+    also = f", and may have {possible}" if possible else ""
+    return LoadError(f"the header names {shown}{more}{fault}; this file must have {wanted}, in any order{also}")
 
 
 def _without_empty_end(fields: Sequence[bytes]) -> Sequence[bytes]:

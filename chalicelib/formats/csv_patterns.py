@@ -38,6 +38,7 @@ class Patterns:
     rest_of_field: re.Pattern[bytes]
 
 
+_EMPTY = rb'(?:"")?'
 REST_OF_LINE = re.compile(rb"[^\n]*+")
 _QUOTED = rb'"(?:[^"]++|"")*+"'
 
@@ -90,10 +91,8 @@ def _unquoted(field: bytes) -> bytes:
 @cache
 def clean_lines(dataset: Dataset, layout: CsvLayout) -> re.Pattern[bytes]:
     """Return the pattern of the longest run of clean lines of this layout. Each field has no quotes, or is wholly in
-    quotes."""
-    d = re.escape(layout.delimiter)
-    fields = [_clean_field(dataset, position, d) for position in layout.positions]
-    line = d.join(rb"(?:" + field + rb"|\"" + field + rb"\")" for field in fields)
+    quotes. The field of an optional column may be empty, which is NULL."""
+    line = _clean_line(dataset, layout, re.escape(layout.delimiter))
     # The atomic group avoids a bug of early releases of Python 3.11 (CPython issue 106052): a possessive repeat of
     # lines may end in the middle of a line that does not match.
     return re.compile(rb"(?:(?>" + line + rb"\r{0,2}\n))*+")
@@ -107,10 +106,25 @@ def decimal_ids(dataset: Dataset, layout: CsvLayout) -> tuple[re.Pattern[bytes],
     parts = []
     for at, position in enumerate(layout.positions):
         whole = b"" if position is None else dataset.columns[position].kind.whole
-        rest = whole + rb")" + CLEAN_DECIMALS if whole else rb"[^" + d + rb"\n]*+)"
+        rest = rb"(?:" + whole + rb")?)" + CLEAN_DECIMALS if whole else rb"[^" + d + rb"\n]*+)"
         parts.append(rb"(" + (d if at else b"") + rest)
     kept = b"".join(rb"\g<%d>" % number for number in range(1, len(parts) + 1))
     return re.compile(b"".join(parts) + rb"\n"), kept + rb"\n"
+
+
+def _clean_line(dataset: Dataset, layout: CsvLayout, d: bytes) -> bytes:
+    """Return the pattern of a clean line without its end. `d` is the delimiter, escaped."""
+    line, last = b"", len(layout.positions) - 1
+    for at, position in reversed(list(enumerate(layout.positions))):
+        field = _clean_field(dataset, position, d)
+        column = None if position is None else dataset.columns[position]
+        may_be_empty = rb"|" + _EMPTY if column and column.optional else b""
+        line = rb"(?:" + field + rb"|\"" + field + rb"\"" + may_be_empty + rb")" + (d + line if line else b"")
+        if column and column.may_be_absent and not column.optional and not layout.has_header:
+            # The column is mandatory, so its field may be empty only if all fields after it are empty, too. Then the
+            # row leaves out all of these columns.
+            line = rb"(?:" + line + rb"|" + d.join([_EMPTY] * (last - at + 1)) + rb")"
+    return line
 
 
 def _clean_field(dataset: Dataset, position: int | None, d: bytes) -> bytes:

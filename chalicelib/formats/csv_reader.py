@@ -80,7 +80,8 @@ class Clean:
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record with its fields, or with the problem because of which it cannot be split. It begins on `line` and has
-    `lines` physical lines.
+    `lines` physical lines. `fields` has a field for each column of the dataset, and None for a column that the record
+    leaves out.
 
     If the rules have already checked the values, `checked` is the result. The rules have checked whole values, even if
     `raw` and `fields` contain only the beginning of long values.
@@ -89,7 +90,7 @@ class Record:
     line: int
     lines: int
     raw: bytes
-    fields: tuple[bytes, ...] | None = None
+    fields: tuple[bytes | None, ...] | None = None
     problem: Problem | None = None
     checked: Checked | None = None
 
@@ -248,7 +249,7 @@ class Reader:
         sent, wanted = self._layout.trimmed(fields), len(self._layout.positions)
         if len(sent) != wanted:
             return Record(line, lines, raw, problem=miscounted(wanted, len(sent)))
-        return Record(line, lines, raw, self._layout.values(sent))
+        return Record(line, lines, raw, self._layout.values(self._dataset, sent))
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
         """Return whether a record is the header of the layout. Raises LoadError if it is another header."""

@@ -1,5 +1,6 @@
 """Reads a CSV file a second time, to fetch the records on given lines."""
 
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.streams import Readable
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import patterns, split
@@ -14,8 +15,8 @@ class Seeker:
     record, the seeker keeps one chunk of lines in memory.
     """
 
-    def __init__(self, stream: Readable, layout: CsvLayout) -> None:
-        self._stream, self._layout = stream, layout
+    def __init__(self, dataset: Dataset, stream: Readable, layout: CsvLayout) -> None:
+        self._dataset, self._stream, self._layout = dataset, stream, layout
         self._record = patterns(layout.delimiter).record
         self._first = 1  # number of the first of `_lines`
         self._lines = [b""]  # the last line is incomplete
@@ -30,7 +31,7 @@ class Seeker:
             raw = self._quoted(line)
         raw = raw.removesuffix(b"\r").removesuffix(b"\r")
         fields = self._layout.trimmed(split(raw, self._layout.delimiter))
-        return Record(line, raw.count(b"\n") + 1, raw, self._layout.values(fields))
+        return Record(line, raw.count(b"\n") + 1, raw, self._layout.values(self._dataset, fields))
 
     def _quoted(self, line: int) -> bytes:
         """Return the record that begins on `line`, with all its lines."""

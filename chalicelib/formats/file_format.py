@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from chalicelib.core.dataset import Dataset
@@ -18,7 +17,7 @@ from chalicelib.core.rules import holds_a_value, is_instant
 from chalicelib.core.streams import Readable
 from chalicelib.core.texts import is_blank
 from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
-from chalicelib.formats.csv_header import Header, is_header, is_whole_number, read_header
+from chalicelib.formats.csv_header import is_header, is_whole_number, read_header
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import Patterns, patterns, split, without_terminator
 from chalicelib.formats.gzip_stream import Unzipped
@@ -124,14 +123,19 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     sep = _SEP.match(text)
     text = text[sep.end() :] if sep else text
     delimiter = (declared.delimiter or "").encode() or (sep[1] if sep else _delimiter(dataset, text, complete))
-    records = list(islice(_records(text, delimiter, complete), 1))
-    header = read_header(dataset, records[0]) if records and records[0] is not None else None
-    layout = _layout(dataset, header, delimiter, has_sep_line=bool(sep))
-    notices = () if header or not records or records[0] is None else notices_of(dataset, records[0], declared.dates)
+    records = _records(text, delimiter, complete)
+    first = next(records, None)
+    header = read_header(dataset, first) if first is not None else None
+    if header:
+        layout = CsvLayout(delimiter, header.positions, has_header=True, names=header.names)
+    else:
+        row = first if first is not None else next((fields for fields in records if fields is not None), None)
+        layout = CsvLayout.by_position(dataset, delimiter, None if row is None else len(row))
+    notices = () if header or first is None else notices_of(dataset, first, declared.dates)
     ignored = header.ignored if header else ()
     return replace(
         file_format,
-        layout=layout,
+        layout=replace(layout, has_sep_line=bool(sep)),
         coding=replace(file_format.coding, encoding=encoding, has_bare_cr=has_bare_cr),
         ignored_columns=ignored,
         notices=notices,
@@ -149,12 +153,6 @@ def _has_bare_cr(text: bytes, complete: bool) -> bool:
     return b"\r" in text and b"\n" not in text
 
 
-def _layout(dataset: Dataset, header: Header | None, delimiter: bytes, *, has_sep_line: bool) -> CsvLayout:
-    positions = header.positions if header else tuple(range(len(dataset.columns)))
-    names = header.names if header else ()
-    return CsvLayout(delimiter, positions, has_header=header is not None, has_sep_line=has_sep_line, names=names)
-
-
 def _delimiter(dataset: Dataset, text: bytes, complete: bool) -> bytes:
     """Return the delimiter of a text. A record fits a delimiter as `_fits` says. The comma wins if at least one record
     fits it. Otherwise, the delimiter that most records fit wins. If no record fits any delimiter, it is the comma."""
@@ -169,7 +167,7 @@ def _delimiter(dataset: Dataset, text: bytes, complete: bool) -> bytes:
 def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> Iterator[bool]:
     """Yield for each record whether it fits the delimiter. A record fits if it has enough fields, nothing beyond the
     last column, and a whole number as its id. A header fits if it names a column of any dataset."""
-    width, id_at = len(dataset.columns), 0
+    fewest, most, id_at = dataset.fewest, len(dataset.columns), 0
     for number, fields in enumerate(_records(text, delimiter, complete)):
         if fields is None:
             yield False
@@ -179,9 +177,11 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> It
             yield True
             with suppress(LoadError):  # after the delimiter was chosen, the header is read again and the error raised
                 header = read_header(dataset, fields)
-                width, id_at = (len(header.positions), header.positions.index(0)) if header else (width, id_at)
+                if header:
+                    fewest = most = len(header.positions)
+                    id_at = header.positions.index(0)
         else:
-            has_columns = len(fields) >= width and all(map(is_blank, texts[width:]))
+            has_columns = len(fields) >= fewest and all(map(is_blank, texts[most:]))
             # If there is a tab beside the number, the delimiter of the file is the tab.
             yield has_columns and "\t" not in texts[id_at] and is_whole_number(texts[id_at])
 

@@ -42,7 +42,8 @@ def describe_sheet(dataset: Dataset, file_format: Format, sheet: Rows) -> Format
     fields = [text.encode() for text in first]
     header = read_header(dataset, fields)
     if header is None:
-        return replace(file_format, notices=notices_of(dataset, fields, file_format.declared.dates))
+        layout = CsvLayout.by_position(dataset, width=len(fields))
+        return replace(file_format, layout=layout, notices=notices_of(dataset, fields, file_format.declared.dates))
     layout = CsvLayout(b",", header.positions, has_header=True, names=header.names)
     return replace(file_format, layout=layout, ignored_columns=header.ignored)
 
@@ -120,7 +121,7 @@ class XlsxRows:
         wanted = len(self.layout.positions)
         if len(texts) != wanted:
             return Record(line, 1, raw, problem=miscounted(wanted, len(texts)))
-        return Record(line, 1, raw, self.layout.values(fields))
+        return Record(line, 1, raw, self.layout.values(self.dataset, fields))
 
 
 class XlsxSeeker:
@@ -132,7 +133,7 @@ class XlsxSeeker:
     def record(self, line: int) -> Record:
         texts = next(texts for number, texts in self._sheet if number == line)
         sent = self._rows.layout.trimmed(texts)
-        fields = self._rows.layout.values([text.encode() for text in sent])
+        fields = self._rows.layout.values(self._rows.dataset, [text.encode() for text in sent])
         return Record(line, 1, as_csv(sent).encode(), fields)
 
 

@@ -74,9 +74,10 @@ class Completion:
         Raises ClaimLost, Unavailable, and LoadError if the object no longer exists.
         """
         session, dataset, orphan_count = self.attempt.session, self.attempt.dataset, 0
+        relation = self.staged.relation
         with session.transaction(f"BEGIN; {lock_timeout(LOCK_TIMEOUT)}"):
             if dataset.references:
-                orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, self.staged.table))
+                orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, relation))
             error = self._verdict(orphan_count)
             if (orphan_count or error) and is_stale(self.attempt):
                 return self._skip()  # no second reading is needed; `_merge` checks again, with the table locked
@@ -110,11 +111,11 @@ class Completion:
         merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
         if is_stale(attempt):
             return self._skip()
-        merged = merge.load(session, dataset, staged.table)
+        merged = merge.load(session, dataset, staged.relation)
         orphans.forget(session, dataset, staged.table)
         self._resolve()
         if orphan_count:
-            orphans.remember(session, dataset, attempt.claim.load_id, staged.table)
+            orphans.remember(session, dataset, attempt.claim.load_id, staged.relation)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
         claims.succeed(session, attempt.claim, counts, self._findings())
         self.rejects.tracked.record(session)
@@ -124,7 +125,8 @@ class Completion:
     def _findings(self) -> Findings:
         """Store the reject file. Return its key, the counted reasons and the notices."""
         reading, oddities = self.staged.reading, self.staged.oddities
-        notices = [] if reading.is_own_backup else oddities.notices(reading.file_format.encoding)
+        found = reading.file_format  # the notices on other files were stored before the rows were read
+        notices = found.notices if reading.is_own_backup else oddities.notices(found.encoding)
         key, reasons = self.rejects.complete(), self.rejects.reasons.counted()
         return Findings(key, reasons, self.rejects.tracked.count, notices)
 
@@ -151,7 +153,7 @@ class Completion:
         the deadline.
         """
         dataset, reading, session = self.attempt.dataset, self.staged.reading, self.attempt.session
-        columns = [column.name for column, _ in dataset.references]
+        columns = [column.name for column, _ in self.staged.relation.references(dataset)]
         with long_idle(session), self.attempt.opened() as body:
             if body.etag != self.staged.etag:  # possible in a bucket without versioning
                 raise StorageUnavailable("the object was overwritten while it was being loaded")

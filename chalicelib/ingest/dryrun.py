@@ -7,7 +7,7 @@ transaction ends.
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core.dataset import Dataset
@@ -19,6 +19,7 @@ from chalicelib.ingest.file_reading import FileReading, RecordSeeker
 from chalicelib.ingest.orphan_report import OrphanReport
 from chalicelib.ingest.reject_files import FirstRecords
 from chalicelib.ingest.rejects import Reasons, Reject
+from chalicelib.ingest.relation import Relation
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging_table import StagingTable
 from chalicelib.ingest.verdict import FileCounts, verdict
@@ -68,7 +69,8 @@ def dry_run(
         for _ in stager.run(session):
             pass  # a check does not report progress
         staging_table.analyze(session)
-        orphans = _Orphans.of(session, dataset) if dataset.references else None
+        relation = Relation.staged(dataset, reading.file_format.layout, staging_table.TEMPORARY)
+        orphans = _Orphans.of(session, dataset, relation) if relation.references(dataset) else None
         orphan_count = orphans.count(session) if orphans else 0
         found = FileCounts(stager.received, stager.rejected, orphan_count)
         error = verdict(reading.file_format, found, sample.reasons.counted(), stager.oddities)
@@ -77,7 +79,7 @@ def dry_run(
             if orphans and orphan_count:
                 _report(session, orphans, sample, reading.seeker(io.BytesIO(body)))
                 waiting = orphans.waiting(session)
-            valid = orphans.others if orphans else staging_table.TEMPORARY
+            valid = replace(relation, source=orphans.others) if orphans else relation
             counts = merge.preview(session, dataset, valid).counts(found.received, found.rejected + orphan_count)
     return Outcome(
         "failed" if error else "succeeded",
@@ -116,8 +118,8 @@ class _Orphans:
     absent: dict[str, str]
 
     @classmethod
-    def of(cls, session: Session, dataset: Dataset) -> "_Orphans":
-        return cls(dataset, parents.absent(session, dataset, staging_table.TEMPORARY, lock=False))
+    def of(cls, session: Session, dataset: Dataset, relation: Relation) -> "_Orphans":
+        return cls(dataset, parents.absent(session, dataset, relation, lock=False))
 
     @property
     def rows(self) -> str:
@@ -152,7 +154,7 @@ def _report(session: Session, orphans: _Orphans, sample: _Sample, seeker: Record
         if rows:
             sample.reasons.add((missing_parent(column, 0),), rows)
     if sample.first.wanted:
-        ids = ", ".join(f"CASE WHEN {absent} THEN s.{name} END" for name, absent in orphans.absent.items())
+        ids = ", ".join(f'CASE WHEN {absent} THEN s."{name}" END' for name, absent in orphans.absent.items())
         first = f"SELECT s.seq, {ids} FROM {orphans.rows} ORDER BY s.seq LIMIT {sample.first.wanted}"
         report = OrphanReport(orphans.dataset, seeker, list(orphans.absent), sample.show)
         session.copy_out(f"COPY ({first}) TO STDOUT", report)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.cloud.database import Session
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import ClaimLost
+from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Checkpoint
 from chalicelib.loads.outcomes import IS_UNFINISHED
 
@@ -40,41 +42,45 @@ class Progress:
 
 
 class DurableTables:
-    """The tables of one load, for the session that holds its claim. `ignored` is the number of the file's columns that
-    are ignored: they are staged as text, and never merged."""
+    """The tables of one load, for the session that holds its claim. `layout` says which columns the rows have. The
+    ignored columns of the file are staged as text, and never merged."""
 
-    def __init__(self, session: Session, load_id: int, ignored: int = 0) -> None:
-        self._session, self._load_id, self._ignored = session, load_id, ignored
+    def __init__(self, session: Session, load_id: int, dataset: Dataset, layout: CsvLayout) -> None:
+        self._session, self._load_id = session, load_id
+        self._dataset, self._layout = dataset, layout
         self.rows = f"staged.load_{load_id}"
         self._rejects = f"staged.rejects_{load_id}"
 
     def prepare(self, etag: str) -> Progress:
         """Create the tables if necessary. Return the progress of earlier invocations. The progress is zero if they read
-        an object with another ETag, or if Postgres has crashed since."""
+        an object with another ETag, if they belong to a release that read the file in another way, or if Postgres has
+        crashed since."""
+        staged = f"{etag}{_reading(self._dataset, self._layout)}"
         with self._session.transaction():
-            return self._earlier(etag) or self._new(etag)
+            return self._earlier(staged) or self._new(staged)
 
-    def _earlier(self, etag: str) -> Progress | None:
+    def _earlier(self, staged: str) -> Progress | None:
         names = ", ".join(Progress.__dataclass_fields__)
         query = f"SELECT etag, {names} FROM staged_loads WHERE load_id = {self._load_id}"
-        for staged_etag, *values in self._session.run(query):
+        for earlier, *values in self._session.run(query):
             progress = Progress(*values)
             self._create(progress.lines)
             has_rows = not progress.lines or self._session.scalar(f"SELECT EXISTS (SELECT FROM {self.rows})")
             # Another ETag: the object was overwritten in a bucket without versioning. No rows: Postgres has crashed.
-            if staged_etag == etag and has_rows:
+            if earlier == staged and has_rows:
                 return progress
             self.discard()
         return None
 
-    def _new(self, etag: str) -> Progress:
-        self._session.run("INSERT INTO staged_loads (load_id, etag) VALUES (:id, :etag)", id=self._load_id, etag=etag)
+    def _new(self, staged: str) -> Progress:
+        self._session.run("INSERT INTO staged_loads (load_id, etag) VALUES (:id, :etag)", id=self._load_id, etag=staged)
         self._create(0)
         return Progress()
 
     def _create(self, lines: int) -> None:
         """Create the tables if they do not exist. The next row gets the number after `lines`."""
-        self._session.run(f"SELECT staged.prepare({self._load_id}, {lines}, {self._ignored})")
+        ignored = self._layout.positions.count(None)
+        self._session.run(f"SELECT staged.prepare({self._load_id}, {lines}, {ignored})")
 
     def save(self, progress: Progress, before: Progress, reject_lines: bytes) -> None:
         """Store the rejects of a portion and the new progress, in the transaction of the portion's rows. Raises
@@ -117,6 +123,20 @@ class DurableTables:
     def discard(self) -> None:
         """Drop the tables in the current transaction."""
         discard(self._session, self._load_id)
+
+
+def _reading(dataset: Dataset, layout: CsvLayout) -> str:
+    """Return how a file is read, as a text that stands after its ETag. It is empty, as in earlier releases, if all
+    columns of the dataset must be in every row.
+
+    After the declaration of a dataset has changed, the same file may be read in another way: a field that was ignored,
+    or a record that was rejected, may have a column now. What was staged before then does not fit the rest of the file.
+    Therefore the load begins again.
+    """
+    if dataset.fewest == len(dataset.columns):
+        return ""
+    columns = [None if at is None else dataset.columns[at] for at in layout.positions]
+    return " " + ", ".join("?" if column is None else f"{column.name} {column.kind.sql}" for column in columns)
 
 
 def discard(session: Session, load_id: int) -> None:

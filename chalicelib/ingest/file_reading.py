@@ -9,13 +9,12 @@ from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.streams import Peekable, Readable, skip
 from chalicelib.formats.avro_container import MOST_AHEAD
-from chalicelib.formats.avro_rows import AvroRows, AvroSeeker, describe_avro
+from chalicelib.formats.avro_rows import AvroRows, AvroSeeker, describe_avro, describe_own_backup
 from chalicelib.formats.containers import HEAD, Container
-from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Record, Token
 from chalicelib.formats.csv_seeker import Seeker
 from chalicelib.formats.file_format import Format, describe
-from chalicelib.formats.pg_copy import BINARY, CopyFormat, text_format
+from chalicelib.formats.pg_copy import CopyFormat, binary_format, text_format
 
 if TYPE_CHECKING:
     from chalicelib.formats.xlsx import Sheet
@@ -55,8 +54,9 @@ class FileReading:
     sheet: "Sheet | None" = None
 
     @classmethod
-    def of_own_backup(cls, dataset: Dataset) -> "FileReading":
-        return cls(dataset, Format(Container.AVRO, CsvLayout.by_position(dataset)), is_own_backup=True)
+    def of_own_backup(cls, dataset: Dataset, stream: Peekable) -> "FileReading":
+        """Find the columns of a file of our own restore points. Its beginning is only peeked at. Raises LoadError."""
+        return cls(dataset, describe_own_backup(dataset, stream.peek(MOST_AHEAD)), is_own_backup=True)
 
     @classmethod
     def of_file(
@@ -85,7 +85,8 @@ class FileReading:
     @property
     def copy_format(self) -> CopyFormat:
         """The format in which COPY receives the valid rows."""
-        return BINARY if self._is_avro else text_format(self.file_format.layout)
+        layout = self.file_format.layout
+        return binary_format(layout) if self._is_avro else text_format(layout)
 
     @property
     def has_ranges(self) -> bool:
@@ -117,7 +118,7 @@ class FileReading:
             from chalicelib.formats.xlsx_rows import XlsxRows, XlsxSeeker
 
             return XlsxSeeker(XlsxRows(self.dataset, self.sheet, self.file_format.layout))
-        return Seeker(self.file_format.text(stream), self.file_format.layout)
+        return Seeker(self.dataset, self.file_format.text(stream), self.file_format.layout)
 
     @property
     def _is_avro(self) -> bool:

@@ -1,8 +1,8 @@
 """Merges staged rows into the table of a dataset with set-based SQL. The SQL is made from the dataset's declaration.
 
 The caller holds the lock of the table (`lock_table`). So a dataset has one writer at a time, and the result of one
-statement is still true for the next statement. The lock does not block queries. The rows come from a *relation*: any
-expression that can stand in FROM, and has the columns of the dataset and `seq`, the order of the rows.
+statement is still true for the next statement. The lock does not block queries. The rows come from a *relation*, which
+also says what each row leaves out (see `relation`). `merge_sql` makes the parts of the statements.
 
 Foreign keys are checked for all rows at once (`parents`), because row triggers would take most of the time of a bulk
 load. This transaction has locked the parents of every row that it merges. If the database role may not skip the
@@ -16,6 +16,8 @@ from chalicelib.cloud.database import Session, lock_timeout
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.value_limits import MAX_ID
 from chalicelib.ingest import open_rejects
+from chalicelib.ingest.merge_sql import MergeSql
+from chalicelib.ingest.relation import Relation
 from chalicelib.loads.outcomes import Counts
 
 
@@ -54,7 +56,7 @@ def locking(dataset: Dataset, timeout: float) -> str:
     """Return the statements of `lock_table`, so that a caller can send them together with other statements."""
     # The triggers for change tracking and for the summary are ENABLE ALWAYS, so they still fire.
     return (
-        f"{lock_timeout(timeout)}; LOCK TABLE {dataset.name} IN SHARE ROW EXCLUSIVE MODE;"
+        f"{lock_timeout(timeout)}; LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE;"
         "SELECT set_config('session_replication_role', 'replica', true)"
         " WHERE has_parameter_privilege('session_replication_role', 'SET')"
     )
@@ -65,7 +67,9 @@ def wait_at_most(session: Session, timeout: float) -> None:
     session.run(lock_timeout(timeout))
 
 
-def upsert(session: Session, dataset: Dataset, relation: str, *, resolves: bool = True, **params: object) -> Merged:
+def upsert(
+    session: Session, dataset: Dataset, relation: Relation, *, resolves: bool = True, **params: object
+) -> Merged:
     """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
     same id, only the last of them is merged.
 
@@ -73,29 +77,25 @@ def upsert(session: Session, dataset: Dataset, relation: str, *, resolves: bool 
     as the merged rows, because the merged rows are newer. The statement also resolves the open rejects with these ids,
     unless `resolves` is false. The caller must have locked the parents of all rows.
     """
-    names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
+    sql = MergeSql(dataset, relation)
     forgotten = (
-        f", forgotten AS (DELETE FROM orphans o USING w WHERE o.dataset = '{dataset.name}' AND o.id = w.id)"
+        f", _forgotten AS (DELETE FROM orphans o USING _new w WHERE o.dataset = '{dataset.name}' AND o.id = w.id)"
         if dataset.references
         else ""
     )
-    resolving = f", {open_rejects.resolving(dataset, 'w')}" if resolves else ""
+    resolving = f", {open_rejects.resolving(dataset, '_new')}" if resolves else ""
     [[distinct, updated, inserted]] = session.run(
         f"""
-        WITH w AS MATERIALIZED ({_last_rows(dataset, relation)}), changed AS (
-            UPDATE {dataset.name} t SET {columns.assignments} FROM w WHERE t.id = w.id AND {columns.differ} RETURNING 1
-        ), added AS (
-            INSERT INTO {dataset.name} ({names}) SELECT {names} FROM w
-            WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = w.id) RETURNING 1
-        ){forgotten}{resolving}
-        SELECT (SELECT count(*) FROM w), (SELECT count(*) FROM changed), (SELECT count(*) FROM added)
+        WITH _new AS MATERIALIZED ({sql.last_rows}), _changed AS ({sql.update("_new")} RETURNING 1),
+        _added AS ({sql.insert("_new")} WHERE {sql.is_new} RETURNING 1){forgotten}{resolving}
+        SELECT (SELECT count(*) FROM _new), (SELECT count(*) FROM _changed), (SELECT count(*) FROM _added)
         """,
         **params,
     )
     return Merged(distinct, inserted, updated)
 
 
-def load(session: Session, dataset: Dataset, relation: str) -> Merged:
+def load(session: Session, dataset: Dataset, relation: Relation) -> Merged:
     """Do the same as `upsert` for the many rows of a staging table. This function compares the rows with the table
     first, then runs only the statements that are needed. Unlike `upsert`, it does not delete orphans.
 
@@ -104,27 +104,25 @@ def load(session: Session, dataset: Dataset, relation: str) -> Merged:
     statement than this join runs.
     """
     _plan_for_many(session)
-    names, columns = ", ".join(dataset.column_names), _Columns.of(dataset)
-    rows = _last_rows(dataset, relation)
-    insert = f"INSERT INTO {dataset.name} ({names}) SELECT {names} FROM ({rows}) w"
+    sql = MergeSql(dataset, relation)
+    rows = f"({sql.last_rows})"
     if _all_new(session, dataset, relation):
-        inserted = session.affected(insert)
+        inserted = session.affected(sql.insert(rows))
         return Merged(inserted, inserted, 0)
     differences = _compared(session, dataset, relation)
     if differences.updated:
-        session.run(
-            f"UPDATE {dataset.name} t SET {columns.assignments} FROM ({rows}) w WHERE t.id = w.id AND {columns.differ}"
-        )
+        session.run(sql.update(rows))
     if differences.inserted:
-        session.run(f"{insert} WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = w.id)")
+        session.run(f"{sql.insert(rows)} WHERE {sql.is_new}")
     return differences
 
 
-def preview(session: Session, dataset: Dataset, relation: str) -> Merged:
+def preview(session: Session, dataset: Dataset, relation: Relation) -> Merged:
     """Return the result that `load` would have, and write nothing. The caller needs a snapshot instead of the lock."""
     _plan_for_many(session)
     if _all_new(session, dataset, relation):
-        distinct = session.scalar(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {relation} WHERE id IS NOT NULL) w")
+        ids = f"SELECT DISTINCT id FROM {relation.source} WHERE id IS NOT NULL"
+        distinct = session.scalar(f"SELECT count(*) FROM ({ids}) w")
         return Merged(distinct, distinct, 0)
     return _compared(session, dataset, relation)
 
@@ -137,41 +135,21 @@ def _plan_for_many(session: Session) -> None:
     session.run("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL random_page_cost = 1.1")
 
 
-def _all_new(session: Session, dataset: Dataset, relation: str) -> bool:
+def _all_new(session: Session, dataset: Dataset, relation: Relation) -> bool:
     """Return whether every id in `relation` is larger than all ids in the table."""
-    largest = session.scalar(f"SELECT max(id) FROM {dataset.name}")
-    return largest is None or (session.scalar(f"SELECT min(id) FROM {relation}") or 0) > largest
+    largest = session.scalar(f"SELECT max(id) FROM {dataset.table}")
+    return largest is None or (session.scalar(f"SELECT min(id) FROM {relation.source}") or 0) > largest
 
 
-def _compared(session: Session, dataset: Dataset, relation: str) -> Merged:
+def _compared(session: Session, dataset: Dataset, relation: Relation) -> Merged:
     """Compare the last rows of all ids with the table: count the new ids and the rows that differ."""
-    differ = _Columns.of(dataset).differ
+    sql = MergeSql(dataset, relation)
     [[distinct, new, different]] = session.run(
         "SELECT count(*), count(*) FILTER (WHERE t.id IS NULL),"
-        f" count(*) FILTER (WHERE t.id = w.id AND {differ})"
-        f" FROM ({_last_rows(dataset, relation)}) w LEFT JOIN {dataset.name} t ON t.id = w.id"
+        f" count(*) FILTER (WHERE t.id = w.id AND {sql.differ})"
+        f" FROM ({sql.last_rows}) w LEFT JOIN {dataset.table} t ON t.id = w.id"
     )
     return Merged(distinct, new, different)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """SQL fragments about all columns except the primary key. `t` is the table, `w` are the new rows."""
-
-    assignments: str
-    differ: str
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> "_Columns":
-        values = [column.name for column in dataset.values]
-        old, new = (", ".join(f"{alias}.{name}" for name in values) for alias in "tw")
-        return cls(", ".join(f"{name} = w.{name}" for name in values), f"({old}) IS DISTINCT FROM ({new})")
-
-
-def _last_rows(dataset: Dataset, relation: str) -> str:
-    """Return a query for the last row of every id."""
-    names = ", ".join(dataset.column_names)
-    return f"SELECT DISTINCT ON (id) {names} FROM {relation} WHERE id IS NOT NULL ORDER BY id, seq DESC"
 
 
 def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[int]) -> list[int]:
@@ -183,7 +161,7 @@ def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[i
     Returns fewer than `count` ids only if no other id is free.
     """
     [[last, top]] = session.run(
-        f"SELECT last_id, coalesce((SELECT max(id) FROM {dataset.name}), 0) FROM dataset_state"
+        f"SELECT last_id, coalesce((SELECT max(id) FROM {dataset.table}), 0) FROM dataset_state"
         " WHERE dataset = :dataset FOR UPDATE",
         dataset=dataset.name,
     )
@@ -203,7 +181,7 @@ def next_ids(session: Session, dataset: Dataset, count: int, taken: Collection[i
 def _lowest_free(session: Session, dataset: Dataset, count: int, top: int, taken: Collection[int]) -> list[int]:
     rows = session.run(
         "SELECT g.id FROM (SELECT generate_series(1, CAST(:top AS integer)) AS id) g"
-        f" WHERE NOT EXISTS (SELECT FROM {dataset.name} t WHERE t.id = g.id) LIMIT :enough",
+        f" WHERE NOT EXISTS (SELECT FROM {dataset.table} t WHERE t.id = g.id) LIMIT :enough",
         top=top,
         enough=count + len(taken),
     )

@@ -153,7 +153,7 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
 def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
     """Find the format of the object, and return the way to read it. Raises LoadError if the object cannot be loaded."""
     if attempt.claim.is_own_backup:
-        return FileReading.of_own_backup(attempt.dataset)
+        return FileReading.of_own_backup(attempt.dataset, body.stream)
     try:
         declared = Declarations.of(body.metadata)
     except UnknownValue as error:

@@ -76,12 +76,13 @@ def correct(session: Session, load_id: int, table: str, column: str) -> None:
 
 def heal(session: Session, dataset: Dataset, table: str) -> None:
     """Resolve the rejects that have the same ids as the healed rows in `table`: the rejects of earlier loads, and the
-    waiting rejects of the load of the healed row. A healed row that is not tracked is counted as resolved, too."""
+    waiting rejects of the load of the healed row. A healed row that is not tracked is counted as resolved, too. In
+    `table`, `_load_id` is the load of a row."""
     session.run(
         f"WITH healed AS (DELETE FROM open_rejects o USING {table} h WHERE o.dataset = '{dataset.name}' AND o.id = h.id"
-        " AND (o.load_id < h.load_id OR (o.load_id = h.load_id AND o.waits)) RETURNING o.load_id, o.id),"
-        f" resolved AS (SELECT load_id FROM healed UNION ALL SELECT h.load_id FROM {table} h"
-        " WHERE NOT EXISTS (SELECT FROM healed d WHERE d.load_id = h.load_id AND d.id = h.id)),"
+        " AND (o.load_id < h._load_id OR (o.load_id = h._load_id AND o.waits)) RETURNING o.load_id, o.id),"
+        f" resolved AS (SELECT load_id FROM healed UNION ALL SELECT h._load_id FROM {table} h"
+        " WHERE NOT EXISTS (SELECT FROM healed d WHERE d.load_id = h._load_id AND d.id = h.id)),"
         f" {_counting('resolved')} SELECT"
     )
 

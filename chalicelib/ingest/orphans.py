@@ -20,48 +20,67 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS, children
 from chalicelib.ingest import open_rejects, parents
 from chalicelib.ingest.merge import lock_table, upsert
+from chalicelib.ingest.relation import Relation, flag
 
 LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the lock of a table
 REQUEST_LIMIT = 20_000  # if more orphans wait, an API request leaves the healing to the sweep
 REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the lock of a table
+_HEALING = "_healing"  # the temporary table of the orphans that are to be loaded
 
 
-def set_apart(session: Session, dataset: Dataset, table: str) -> int:
-    """Move the rows of `table` that lack a parent to the temporary table `missing`, and lock the parents of all other
-    rows. For each reference, `missing` has a column `no_<column>`, which is true if this parent does not exist. Returns
-    the number of moved rows. Must be called in the load's transaction."""
-    conditions = parents.absent(session, dataset, table, lock=True)
-    flags = ", ".join(f"{condition} AS no_{name}" for name, condition in conditions.items())
+def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
+    """Move the rows of a relation that lack a parent to the temporary table `_missing`, and lock the parents of all
+    other rows. The source of the relation is a table. For each reference, `_missing` has a column `_no_<column>`, which
+    is true if this parent does not exist. Returns the number of moved rows. Must be called in the load's
+    transaction."""
+    conditions = parents.absent(session, dataset, relation, lock=True)
+    if not conditions:  # all rows leave all references out
+        return 0
+    flags = ", ".join(f"{condition} AS {_absence(name)}" for name, condition in conditions.items())
     count = session.affected(
-        f"CREATE TEMP TABLE missing ON COMMIT DROP AS SELECT s.ctid AS place, s.*, {flags} FROM {table} s"
+        f"CREATE TEMP TABLE _missing ON COMMIT DROP AS SELECT s.ctid AS _place, s.*, {flags} FROM {relation.source} s"
         f" WHERE s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
     )
     if count:
-        session.run(f"ANALYZE missing; DELETE FROM {table} s USING missing m WHERE s.ctid = m.place")
+        session.run(f"ANALYZE _missing; DELETE FROM {relation.source} s USING _missing m WHERE s.ctid = m._place")
     return count
 
 
+def _absence(reference: str) -> str:
+    """Return the name of the flag that a parent does not exist. No column of a dataset begins with `_`."""
+    return f"_no_{reference}"
+
+
 def listing(columns: Iterable[str]) -> str:
-    """Return the COPY statement of the table `missing` for an OrphanReport about these columns."""
-    ids = ", ".join(f"CASE WHEN no_{name} THEN {name} END" for name in columns)
-    return f"COPY (SELECT seq, {ids} FROM missing ORDER BY seq) TO STDOUT"
+    """Return the COPY statement of the table `_missing` for an OrphanReport about these columns."""
+    ids = ", ".join(f'CASE WHEN {_absence(name)} THEN "{name}" END' for name in columns)
+    return f"COPY (SELECT seq, {ids} FROM _missing ORDER BY seq) TO STDOUT"
 
 
-def remember(session: Session, dataset: Dataset, load_id: int, table: str) -> None:
-    """Store the rows of `missing` as orphans of a load. Only the last row of each id is stored. No row of an id is
-    stored if `table` has a valid row with this id that comes later in the file. Must be called in the load's
-    transaction."""
-    row = ", ".join(f"'{name}', {name}" for name in dataset.column_names)
+def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation) -> None:
+    """Store the rows of `_missing` as orphans of a load. They have the columns of `relation`, but not the columns that
+    they leave out. Only the last row of each id is stored. No row of an id is stored if `relation` has a valid row with
+    this id that comes later in the file. Must be called in the load's transaction."""
     session.run(
         f"""
         INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
-        SELECT DISTINCT ON (id) '{dataset.name}', id, {load_id}, json_build_object({row}), now() FROM missing m
-        WHERE NOT EXISTS (SELECT FROM {table} s WHERE s.id = m.id AND s.seq > m.seq)
+        SELECT DISTINCT ON (id) '{dataset.name}', id, {load_id}, {_as_json(relation)}, now() FROM _missing m
+        WHERE NOT EXISTS (SELECT FROM {relation.source} s WHERE s.id = m.id AND s.seq > m.seq)
         ORDER BY id, seq DESC
         ON CONFLICT (dataset, id) DO UPDATE
         SET load_id = excluded.load_id, "row" = excluded."row", rejected_at = excluded.rejected_at
         """
     )
+
+
+def _as_json(relation: Relation) -> str:
+    """Return the SQL expression for a row `m` as JSON, without the columns that the row leaves out."""
+    columns = ", ".join(f'm."{name}"' for name in relation.columns)
+    silent = ", ".join(
+        f"CASE WHEN {condition.format(row='m')} THEN '{name}' END" for name, condition in relation.silence.items()
+    )
+    json = f"CAST(to_jsonb(r) - array_remove(ARRAY[{silent}], NULL) AS json)" if silent else "row_to_json(r)"
+    return f"(SELECT {json} FROM (SELECT {columns}) r)"
 
 
 def forget(session: Session, dataset: Dataset, table: str) -> None:
@@ -118,19 +137,40 @@ def heal(
 
 
 def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
-    columns = ", ".join(f"{c.name} {c.kind.sql}" for c in dataset.columns)
-    session.run(
-        "CREATE TEMP TABLE healing ON COMMIT DROP AS"
-        " SELECT CAST(row_number() OVER () AS integer) AS seq, o.load_id, r.*"
-        f' FROM (SELECT load_id, "row" {waiting}) o CROSS JOIN LATERAL json_to_record(o."row") AS r({columns});'
-        "ANALYZE healing"
-    )
-    set_apart(session, dataset, "healing")
+    relation = Relation.flagged(_HEALING, dataset.column_names, (c.name for c in dataset.columns if c.may_be_absent))
+    session.run(_healing(dataset, relation, waiting))
+    set_apart(session, dataset, relation)
     # The merge also deletes the orphans with the ids of these rows.
-    merged = upsert(session, dataset, "healing", resolves=False)
+    merged = upsert(session, dataset, relation, resolves=False)
     if merged.distinct:
-        open_rejects.heal(session, dataset, "healing")
+        open_rejects.heal(session, dataset, _HEALING)
     return merged.distinct
+
+
+def _healing(dataset: Dataset, relation: Relation, waiting: str) -> str:
+    """Return the statements that make the temporary table of the orphans that are to be loaded.
+
+    A row of an earlier release may lack a value in a column that is mandatory now. It is not loaded, and remains a
+    reject.
+    """
+    columns = ", ".join(f"{c.quoted} {c.kind.sql}" for c in dataset.columns)
+    flags = "".join(f""", {_is_silent(name)} AS {flag(name)}""" for name in relation.silence)
+    complete = " AND ".join(
+        f"({c.quoted} IS NOT NULL OR {_is_silent(c.name)})" if c.may_be_absent else f"{c.quoted} IS NOT NULL"
+        for c in dataset.columns
+        if not c.optional
+    )
+    return (
+        f"CREATE TEMP TABLE {_HEALING} ON COMMIT DROP AS"
+        f" SELECT CAST(row_number() OVER () AS integer) AS seq, o.load_id AS _load_id, r.*{flags}"
+        f' FROM (SELECT load_id, "row" {waiting}) o CROSS JOIN LATERAL json_to_record(o."row") AS r({columns})'
+        f" WHERE {complete}; ANALYZE {_HEALING}"
+    )
+
+
+def _is_silent(column: str) -> str:
+    """Return the SQL condition that the JSON of an orphan leaves a column out. For a JSON null, it is false."""
+    return f"""(o."row" -> '{column}') IS NULL"""
 
 
 def interval(age: timedelta) -> str:

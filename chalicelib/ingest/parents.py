@@ -11,8 +11,9 @@ parent has no lock, and could be deleted before the commit.
 from collections.abc import Iterable
 
 from chalicelib.cloud.database import Session
-from chalicelib.core.dataset import Dataset
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.kinds.values import Value
+from chalicelib.ingest.relation import Relation
 
 _LOCK = "FOR KEY SHARE"
 
@@ -22,27 +23,35 @@ def existing(session: Session, parent: str, ids: Iterable[Value | None], *, lock
     wanted = sorted({i for i in ids if isinstance(i, int)})
     if not wanted:
         return set()
-    rows = session.run(f"SELECT id FROM {parent} WHERE id = ANY(:ids) ORDER BY id {_LOCK if lock else ''}", ids=wanted)
+    locking = _LOCK if lock else ""
+    rows = session.run(f'SELECT id FROM "{parent}" WHERE id = ANY(:ids) ORDER BY id {locking}', ids=wanted)
     return {row[0] for row in rows}
 
 
-def absent(session: Session, dataset: Dataset, table: str, *, lock: bool) -> dict[str, str]:
-    """Return an SQL condition for each column that refers to a parent, in a dictionary by column name. The condition is
-    true for a row `s` of `table` whose parent does not exist."""
+def absent(session: Session, dataset: Dataset, relation: Relation, *, lock: bool) -> dict[str, str]:
+    """Return an SQL condition for each column of the relation that refers to a parent, in a dictionary by column name.
+    The condition is true for a row `s` whose parent does not exist, and false for a row that refers to no parent."""
     return {
-        column.name: f"s.{column.name} <> ALL ('{_referenced(session, parent, column.name, table, lock)}'::integer[])"
-        for column, parent in dataset.references
+        column.name: _condition(column, _referenced(session, parent, column, relation.source, lock))
+        for column, parent in relation.references(dataset)
     }
 
 
-def _referenced(session: Session, parent: str, column: str, table: str, lock: bool) -> str:
-    """Return the existing ids of `parent` to which `column` of `table` refers, as an array literal.
+def _condition(column: Column, referenced: str) -> str:
+    condition = f"s.{column.quoted} <> ALL ('{referenced}'::integer[])"
+    # NULL refers to nothing. But `NULL <> ALL ('{}')` is true.
+    return f"s.{column.quoted} IS NOT NULL AND {condition}" if column.optional else condition
+
+
+def _referenced(session: Session, parent: str, column: Column, source: str, lock: bool) -> str:
+    """Return the existing ids of `parent` to which `column` of the relation refers, as an array literal.
 
     Postgres searches an array of constants with a hash table. This search takes half the time of a join.
     """
     return str(
         session.scalar(
-            f"SELECT CAST(coalesce(array_agg(id), '{{}}') AS text) FROM (SELECT id FROM {parent}"
-            f" WHERE id IN (SELECT {column} FROM {table} WHERE id IS NOT NULL) {_LOCK if lock else ''}) referenced"
+            f"SELECT CAST(coalesce(array_agg(id), '{{}}') AS text) FROM (SELECT id FROM \"{parent}\""
+            f" WHERE id IN (SELECT {column.quoted} FROM {source} WHERE id IS NOT NULL)"
+            f" {_LOCK if lock else ''}) referenced"
         )
     )

@@ -1,12 +1,14 @@
 """Writes rejects as a CSV file. A user can correct the rows in this file, and upload the file.
 
 The file has the line of each reject, the columns of the original file with their original names, and the reasons. If a
-record could not be split into fields, the column `raw` has the whole record. When the corrected file is loaded, the
-columns `line`, `reasons` and `raw` are not merged, and the apostrophes that protect from formulas are removed.
+record could not be split into fields, the column `raw` has the whole record. If the original file has no header, or is
+a request, each of its rows may leave out other columns: the column `left_out` names them. When the corrected file is
+loaded, these columns are not merged, and the apostrophes that protect from formulas are removed.
 """
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +18,8 @@ from chalicelib.formats.formulas import guarded, unguarded
 from chalicelib.ingest.upload_forms import named_for
 from chalicelib.loads.history import RejectedFile
 
-LINE, REASONS, RAW = "line", "reasons", "raw"
-_ADDED = (LINE, REASONS, RAW)
+LINE, REASONS, RAW, LEFT_OUT = "line", "reasons", "raw", "left_out"
+_ADDED = (LINE, REASONS, RAW, LEFT_OUT)
 _WAITING = " (the row still waits for it)"
 _ENDINGS = (".gz", ".csv", ".tsv", ".txt", ".xlsx", ".avro")
 
@@ -30,13 +32,15 @@ def text_of(dataset: Dataset, file: RejectedFile, rejects: Iterable[Mapping[str,
     names = file.file_columns or dataset.column_names
     kept = [at for at, name in enumerate(names) if not (_is_corrected(names) and name.casefold() in _ADDED)]
     own_names = (names[at].replace("\r\n", "\n") for at in kept)  # clients cut the header of further parts at CR LF
-    writer.writerow(map(guarded, (LINE, *own_names, REASONS, RAW)))
+    last = (LEFT_OUT,) if _has_left_out(dataset, file) else ()
+    writer.writerow(map(guarded, (LINE, *own_names, REASONS, RAW, *last)))
     for reject in rejects:
         fields = _own_fields(file, names, reject)
         sent = [fields[at] for at in kept] if fields else [""] * len(kept)
         own = ["" if _is_damaged(reject, field) else field for field in sent]
         raw = "" if fields and own == sent else reject["raw"]
-        writer.writerow(map(guarded, (str(_place(reject)), *own, _reasons(reject), raw)))
+        left_out = (_left_out(dataset, reject),) if last else ()
+        writer.writerow(map(guarded, (str(_place(reject)), *own, _reasons(reject), raw, *left_out)))
     return out.getvalue()
 
 
@@ -50,6 +54,24 @@ def file_name(dataset: Dataset, file: RejectedFile, load_id: int) -> str:
     return named_for(dataset, f"{name}-rejects.{ending}")
 
 
+def _has_left_out(dataset: Dataset, file: RejectedFile) -> bool:
+    """Return whether the rows of a load may leave out different columns. Under a header, all rows have the columns that
+    it names, unless the file contains corrected rejects."""
+    names = [name.casefold() for name in file.file_columns or ()]
+    may_differ = not names or (REASONS in names and LEFT_OUT in names)
+    return may_differ and dataset.fewest < len(dataset.columns)
+
+
+def _left_out(dataset: Dataset, reject: Mapping[str, Any]) -> str:
+    """Return the names of the columns that a rejected row left out. If the row could not be split into columns, these
+    are all columns that a row may leave out."""
+    row = reject["row"]
+    if row is not None and "index" in reject:  # in the row of a request, null stands for null and for what is left out
+        row = dict.fromkeys(json.loads(reject["raw"]), "")
+    names = dataset.column_names[dataset.fewest :]
+    return " ".join(name for name in names if row is None or row.get(name) is None)
+
+
 def _is_corrected(names: Sequence[str]) -> bool:
     return REASONS in map(str.casefold, names)
 
@@ -60,7 +82,7 @@ def _own_fields(file: RejectedFile, names: Sequence[str], reject: Mapping[str, A
     if row is None:
         return None
     if not file.file_columns:
-        return [row[name] or "" for name in names]
+        return [row.get(name) or "" for name in names]  # an earlier release may not know the column
     fields = split(reject["raw"].encode(), file.delimiter.encode())[: len(names)]
     if _is_corrected(names):
         fields = list(map(unguarded, fields))

@@ -116,9 +116,11 @@ class Reasons:
         return dict(counts.most_common())
 
 
-def row_of_fields(dataset: Dataset, fields: Sequence[bytes]) -> dict[str, str | None]:
-    """Return the fields of a CSV record by column, as they were sent."""
-    return {name: field.decode("utf-8", "replace") for name, field in zip(dataset.column_names, fields, strict=True)}
+def row_of_fields(dataset: Dataset, fields: Sequence[bytes | None]) -> dict[str, str | None]:
+    """Return the fields of a CSV record by column, as they were sent, and None for a column that the record leaves
+    out."""
+    named = zip(dataset.column_names, fields, strict=True)
+    return {name: None if field is None else field.decode("utf-8", "replace") for name, field in named}
 
 
 def row_of_object(dataset: Dataset, sent: object) -> dict[str, str | None] | None:

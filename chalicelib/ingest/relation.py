@@ -4,10 +4,10 @@ What a row leaves out, the merge does not touch: a known row keeps the value of 
 default of the column, or NULL.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from chalicelib.core.dataset import Dataset
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.formats.csv_layout import CsvLayout
 
 
@@ -25,18 +25,34 @@ class Relation:
     silence: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
+    def flagged(cls, source: str, columns: Collection[str], may_be_silent: Iterable[str]) -> "Relation":
+        """Return the rows of a source that has a `flag` for each column of `may_be_silent`."""
+        return cls(source, tuple(columns), {name: f"{{row}}.{flag(name)}" for name in may_be_silent})
+
+    def references(self, dataset: Dataset) -> list[tuple[Column, str]]:
+        """Return the columns of the relation that refer to a parent, with the names of the parents."""
+        return [(column, parent) for column, parent in dataset.references if column.name in self.columns]
+
+    @classmethod
     def staged(cls, dataset: Dataset, layout: CsvLayout, table: str) -> "Relation":
         """Return the rows of a staging table.
 
         A header says which columns all rows have. Without a header, empty fields at the end of a record leave out their
-        columns.
+        columns. In a file of corrected rejects, each row names columns that an empty field leaves out.
         """
         present = sorted(at for at in layout.positions if at is not None)
         columns = [dataset.columns[at] for at in present]
         silence = {}
-        if not layout.has_header:
-            for at, column in enumerate(columns):
-                if column.may_be_absent:
-                    rest = ", ".join(f"{{row}}.{later.quoted}" for later in columns[at:])
-                    silence[column.name] = f"num_nonnulls({rest}) = 0"
+        for at, column in enumerate(columns):
+            if column.may_be_absent and not layout.has_header:
+                rest = ", ".join(f"{{row}}.{later.quoted}" for later in columns[at:])
+                silence[column.name] = f"num_nonnulls({rest}) = 0"
+            elif column.may_be_absent and layout.left_out_column:
+                named = f"' ' || coalesce({{row}}.{layout.left_out_column}, '') || ' '"
+                silence[column.name] = f"({{row}}.{column.quoted} IS NULL AND strpos({named}, ' {column.name} ') > 0)"
         return cls(table, tuple(column.name for column in columns), silence)
+
+
+def flag(column: str) -> str:
+    """Return the name of the flag that a row leaves this column out. No column of a dataset begins with `_`."""
+    return f"_silent_{column}"

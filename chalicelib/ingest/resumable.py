@@ -46,8 +46,8 @@ class Resumable:
 
     def __init__(self, attempt: Attempt, reading: FileReading, etag: str, policy: HandoverPolicy) -> None:
         self._attempt, self._reading, self._etag, self._policy = attempt, reading, etag, policy
-        ignored = reading.file_format.layout.positions.count(None)
-        self._tables = DurableTables(attempt.session, attempt.claim.load_id, ignored)
+        layout = reading.file_format.layout
+        self._tables = DurableTables(attempt.session, attempt.claim.load_id, attempt.dataset, layout)
 
     def run(self, rejects: RejectFile) -> Staged | None:
         """Stage the object, as `Staging.run` describes."""

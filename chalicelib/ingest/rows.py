@@ -15,7 +15,7 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.core.reasons import NO_FREE_ID, Problem
 from chalicelib.core.rules import Checked, check_objects, missing_parent
-from chalicelib.ingest import merge, orphans, parents
+from chalicelib.ingest import json_rows, merge, orphans, parents
 from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
 from chalicelib.ingest.rejects import Reject, row_of_object
 from chalicelib.loads import outcomes
@@ -179,13 +179,7 @@ class _Request:
             for i, of_row in enumerate(problems)
             if of_row
         ]
-        names = ("seq", *self.dataset.column_names)
-        accepted = [
-            dict(zip(names, (i, row_id, *self.checked[i].values[1:]), strict=True))
-            for i, row_id in enumerate(result.ids)
-            if row_id is not None
-        ]
-        result.counts = self._merged(accepted)
+        result.counts = self._merged(result.ids)
         result.load_id = self._record(result)
         return result
 
@@ -223,13 +217,14 @@ class _Request:
                 problems[i] = (NO_FREE_ID.of("id"),)
         return ids
 
-    def _merged(self, accepted: list[dict[str, Any]]) -> Counts:
-        received = len(self.rows)
+    def _merged(self, ids: Sequence[int | None]) -> Counts:
+        received, names = len(self.rows), ("seq", *self.dataset.column_names)
+        accepted = [i for i, row_id in enumerate(ids) if row_id is not None]
         if not accepted:
             return Counts(received=received, rejected=received)
-        columns = ", ".join(f"{c.name} {c.kind.sql}" for c in self.dataset.columns)
-        relation = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {columns})"
-        merged = merge.upsert(self.session, self.dataset, relation, rows=json.dumps(accepted))
+        rows = [dict(zip(names, (i, ids[i], *self.checked[i].values[1:]), strict=True)) for i in accepted]
+        relation = json_rows.relation(self.dataset, rows, [self.checked[i].silent for i in accepted])
+        merged = merge.upsert(self.session, self.dataset, relation, rows=json.dumps(rows))
         return merged.counts(received, rejected=received - len(accepted))
 
     def _record(self, result: Upload) -> int:

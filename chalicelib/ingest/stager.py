@@ -109,13 +109,14 @@ class Stager:
                 checked = check_fields(self._dataset, token.fields, self._dates)
             if checked is not None and checked.valid:
                 self.oddities.add_row(checked.values)
-                return self._line.row(checked.values, self._corrected_line(token)) + self._null_row * (token.lines - 1)
+                return self._line.row(checked.values, self._apart(token)) + self._null_row * (token.lines - 1)
             self._set_aside(token, checked)
         return self._null_row * min(token.lines, MOST_EMPTY)
 
-    def _corrected_line(self, record: Record) -> str | None:
+    def _apart(self, record: Record) -> dict[int, str]:
         layout = self._table.layout
-        return None if layout.line_at is None else layout.corrected_line(split(record.raw, layout.delimiter))
+        has_none = layout.line_at is None and layout.left_out_at is None
+        return {} if has_none else layout.staged_apart(split(record.raw, layout.delimiter))
 
     def _set_aside(self, record: Record, checked: Checked | None) -> None:
         self.rejected += 1

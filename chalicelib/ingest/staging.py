@@ -11,6 +11,7 @@ from typing import Protocol
 from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.reject_files import RejectFile
+from chalicelib.ingest.relation import Relation
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Staged:
     rejected: int
     oddities: Oddities
     discard: Callable[[], None]
+
+    @property
+    def relation(self) -> Relation:
+        """The staged rows, for the merge."""
+        return Relation.staged(self.reading.dataset, self.reading.file_format.layout, self.table)
 
 
 class Staging(Protocol):

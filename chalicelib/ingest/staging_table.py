@@ -65,7 +65,7 @@ def _columns(dataset: Dataset, layout: CsvLayout) -> Iterator[tuple[str, str]]:
         if position is None:
             yield f"ignored_{next(ignored)}", "text"
         else:
-            yield dataset.columns[position].name, dataset.columns[position].kind.sql
+            yield dataset.columns[position].quoted, dataset.columns[position].kind.sql
 
 
 def analyze(session: Session) -> None:

@@ -36,8 +36,37 @@ def track_changes(table: str) -> str:
         name = f"{table}_note_{event}"
         referencing = f"REFERENCING {transition} TABLE AS changed" if transition else ""
         statements.append(
-            f"CREATE TRIGGER {name} AFTER {event.upper()} ON {table} {referencing}"
+            f'CREATE TRIGGER {name} AFTER {event.upper()} ON "{table}" {referencing}'
             f" FOR EACH STATEMENT EXECUTE FUNCTION note_change();"
-            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name};"
+            f'ALTER TABLE "{table}" ENABLE ALWAYS TRIGGER {name};'
         )
     return "\n".join(statements)
+
+
+def fill_nulls(table: str, column: str) -> str:
+    """Return SQL that gives a column its default in every row that has no value there."""
+    return f'UPDATE "{table}" SET "{column}" = DEFAULT WHERE "{column}" IS NULL'
+
+
+def require_values(table: str, column: str) -> str:
+    """Return SQL that fails if a row has no value in a column. The error says how many rows have none."""
+    return f"""
+        DO $$
+        DECLARE
+            missing bigint := (SELECT count(*) FROM "{table}" WHERE "{column}" IS NULL);
+        BEGIN
+            IF missing > 0 THEN
+                RAISE EXCEPTION 'the column {column} of {table} becomes mandatory, but % rows have no value there:'
+                    ' load a file that gives them one, and run the command again', missing;
+            END IF;
+        END $$
+    """
+
+
+def forget_dataset(table: str) -> str:
+    """Return SQL that deletes what Hireflow knows about a dataset besides its rows and the history of its loads."""
+    return f"""
+        DELETE FROM dataset_state WHERE dataset = '{table}';
+        DELETE FROM orphans WHERE dataset = '{table}';
+        DELETE FROM open_rejects WHERE dataset = '{table}';
+    """

@@ -56,7 +56,7 @@ def admit(connection: Connection, login: Login, limits: Limits) -> list[str]:
 def _grant(connection: Connection, role: str) -> None:
     """Grant the rights that the functions need. `role` is quoted."""
     for table, rights in GRANTS.items():
-        connection.exec_driver_sql(f"REVOKE ALL ON {table} FROM {role}; GRANT {rights} ON {table} TO {role}")
+        connection.exec_driver_sql(f'REVOKE ALL ON "{table}" FROM {role}; GRANT {rights} ON "{table}" TO {role}')
     connection.exec_driver_sql(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}")
     # The SQL functions of the schema `staged` create and drop the tables of that schema. These functions run with the
     # rights of the database owner.

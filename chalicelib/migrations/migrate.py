@@ -1,22 +1,23 @@
 """Runs the Alembic migrations. A Lambda function runs them for a stage, and tests run them on their own databases."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import ConfigurationError, DatabaseUnavailable
+from chalicelib.migrations import shape
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
+    from sqlalchemy.exc import DBAPIError
 
 _VERSIONS = Path(__file__).parent / "versions"
-# Either SQL or a call of Alembic's `op.create_table`
-_CREATED = re.compile(r"""create[ _]table\W+(?:if\s+not\s+exists\W+)?(?:public\W+)?(\w+)""", re.IGNORECASE)
 _REFUSED = "28"  # the SQLSTATEs for a wrong user or password begin with these characters
+_RAISED = "P0001"  # the SQLSTATE of RAISE EXCEPTION
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
 
 
@@ -46,35 +47,50 @@ def upgrade(
     have at most `connections` connections at a time; -1 means no limit. `api_url` is the URL of the API, which is
     stored for the links in events and notices.
 
-    Raises ConfigurationError if the newest revision lacks the table of a dataset, or if the functions could not log in
-    afterwards. In both cases, nothing changes. Raises DatabaseUnavailable if a login of the functions could not be
-    tried.
+    Raises ConfigurationError if the tables of the newest revision differ from the declared datasets, if a migration
+    cannot migrate the rows, or if the functions could not log in afterwards. In all cases, nothing changes. Raises
+    DatabaseUnavailable if a login of the functions could not be tried.
     """
     from alembic import command
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import text
 
-    config = _config()
+    configuration = config()
     notes: list[str] = []
-    with _engine(database_url, tls, ca).begin() as connection:
+    with engine(database_url, tls, ca).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        configuration.attributes["connection"] = connection
+        with explained():
+            command.upgrade(configuration, revision)
         if revision == "head":
-            _require(_tables(connection))
+            shape.require_tables(DATASETS, connection)
         if app_url is not None:
             from chalicelib.migrations import database_role
             from chalicelib.migrations.limits import Limits
             from chalicelib.migrations.role_login import Login
 
-            login = Login.of(app_url, lambda: _accepts(_engine(app_url, tls, ca)))
+            login = Login.of(app_url, lambda: _accepts(engine(app_url, tls, ca)))
             notes = database_role.admit(connection, login, Limits(connections))
         if api_url:
             connection.execute(text("UPDATE deployment SET api_url = :url"), {"url": api_url})
         return Migrated(MigrationContext.configure(connection).get_current_revision() or "base", tuple(notes))
 
 
-def _engine(database_url: str, tls: str, ca: str) -> "Engine":
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise ConfigurationError if a migration raises an exception in SQL, because it cannot migrate the rows."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        if _fields(error).get("C") == _RAISED:
+            raise ConfigurationError(_fields(error)["M"]) from None
+        raise
+
+
+def engine(database_url: str, tls: str, ca: str = "") -> "Engine":
+    """Return an engine that closes every connection after its use. `tls` and `ca` are as in `upgrade`."""
     import ssl
 
     from sqlalchemy import create_engine
@@ -92,46 +108,35 @@ def _accepts(engine: "Engine") -> bool:
     try:
         engine.connect().close()
     except DBAPIError as error:
-        fields = error.orig.args[0] if error.orig and error.orig.args else None
-        if isinstance(fields, dict) and str(fields.get("C")).startswith(_REFUSED):
+        if _fields(error).get("C", "").startswith(_REFUSED):
             return False
         raise DatabaseUnavailable("the login of the functions could not be tried") from None
     return True
 
 
+def _fields(error: "DBAPIError") -> dict[str, str]:
+    """Return the fields of Postgres's error message: C is the SQLSTATE, M is the message."""
+    fields = error.orig.args[0] if error.orig and error.orig.args else None
+    return fields if isinstance(fields, dict) else {}
+
+
 def check_datasets(versions: Path = _VERSIONS) -> None:
-    """Check without a database that the migrations create the table of every dataset. Raises ConfigurationError."""
-    _require(name for path in versions.glob("*.py") for name in _CREATED.findall(path.read_text()))
-
-
-def _tables(connection: "Connection") -> list[str]:
-    from sqlalchemy import inspect
-
-    return inspect(connection).get_table_names()
-
-
-def _require(tables: Iterable[str]) -> None:
-    """Raise ConfigurationError for the first dataset without a table."""
-    existing = set(tables)
-    for name in DATASETS:
-        if name not in existing:
-            raise ConfigurationError(
-                f"datasets.py declares {name}, but no migration creates the table {name}:"
-                " write one (CONTRIBUTING.md, Add a dataset)"
-            )
+    """Check without a database that the migrations add every dataset and column. Raises ConfigurationError."""
+    shape.require_migrations(DATASETS, versions)
 
 
 def head() -> str:
     """Return the newest revision, to which `upgrade` brings a database."""
     from alembic.script import ScriptDirectory
 
-    return ScriptDirectory.from_config(_config()).get_current_head() or "base"
+    return ScriptDirectory.from_config(config()).get_current_head() or "base"
 
 
-def _config() -> "Config":
+def config() -> "Config":
     """Return Alembic's configuration. The migrations are in the folder of this file."""
     from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    return config
+    found = Config()
+    found.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    found.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    return found

@@ -4,6 +4,7 @@ the datasets, and the internal tables.
 Only migrations and their tests use this metadata. At run time, statements are plain SQL (see `cloud.database`).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Double,
     ForeignKey,
@@ -25,6 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -35,16 +38,16 @@ from chalicelib.auth.roles import ROLES
 from chalicelib.core import dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.values import InvalidDeclaration
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-    }
-)
+_NAMES = {
+    "pk": "%(table_name)s_pkey",
+    "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+}
+_internal = MetaData(naming_convention=_NAMES)
 
 
 def _column(declared: dataset.Column) -> Column[object]:
@@ -57,8 +60,18 @@ def _column(declared: dataset.Column) -> Column[object]:
         *foreign,
         primary_key=declared.name == "id",
         nullable=declared.optional,
-        autoincrement=False,
+        autoincrement=False if declared.name == "id" else "auto",
+        server_default=_default(declared),
     )
+
+
+def _default(declared: dataset.Column) -> ColumnElement[str] | None:
+    """Return the default of a column as a quoted text. Postgres converts the text to the type of the column.
+
+    The release before the one that adds the column does not know the column. So its new rows get the default.
+    """
+    # not a str, which Alembic would compare without a quotation mark at its beginning or end
+    return None if declared.default is None else literal_column(declared.default_sql)
 
 
 def _type(kind: Kind) -> TypeEngine[Any]:
@@ -70,9 +83,6 @@ def _type(kind: Kind) -> TypeEngine[Any]:
     return known
 
 
-for _dataset in DATASETS.values():
-    Table(_dataset.name, metadata, *(_column(column) for column in _dataset.columns))
-
 _COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejected", "resolved")
 
 
@@ -83,7 +93,7 @@ def _instant(name: str, *, default: bool = False) -> Column[object]:
 
 loads = Table(
     "loads",
-    metadata,
+    _internal,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("dataset", Text),  # NULL for an object that Hireflow does not load
     Column("source", Text, nullable=False),
@@ -129,7 +139,7 @@ loads = Table(
 
 orphans = Table(
     "orphans",
-    metadata,
+    _internal,
     Column("dataset", Text, primary_key=True),
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), nullable=False),
@@ -140,7 +150,7 @@ orphans = Table(
 
 open_rejects = Table(  # the tracked rejects that are open
     "open_rejects",
-    metadata,
+    _internal,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("place", BigInteger, primary_key=True, autoincrement=False),  # the line in a file, or the index in a request
     Column("dataset", Text, nullable=False),
@@ -151,9 +161,9 @@ open_rejects = Table(  # the tracked rejects that are open
 
 staged_loads = Table(  # the progress of unfinished loads of large objects; the schema `staged` has their staged rows
     "staged_loads",
-    metadata,
+    _internal,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("etag", Text, nullable=False),  # of the object that the load reads
+    Column("etag", Text, nullable=False),  # of the object that the load reads; the columns of its rows may follow
     Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # uncompressed bytes that were read so far
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("lines", "received", "rejected")),
     Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
@@ -164,7 +174,7 @@ staged_loads = Table(  # the progress of unfinished loads of large objects; the 
 
 landing_sweep = Table(  # this table always has one row
     "landing_sweep",
-    metadata,
+    _internal,
     Column("starts_at", DateTime(timezone=True), primary_key=True),  # the sweep ignores older objects
     Column("swept_at", DateTime(timezone=True), nullable=False),  # when the last sweep began
     Column("key_marker", Text, nullable=False, server_default=""),  # the position of the sweep in the list of versions
@@ -173,7 +183,7 @@ landing_sweep = Table(  # this table always has one row
 
 idle_loads = Table(  # unfinished loads without a worker; if a counter changes later, a worker has claimed the load
     "idle_loads",
-    metadata,
+    _internal,
     Column("load_id", BigInteger, ForeignKey("loads.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("attempts", Integer, nullable=False),
     Column("handovers", Integer, nullable=False),
@@ -182,7 +192,7 @@ idle_loads = Table(  # unfinished loads without a worker; if a counter changes l
 
 tokens = Table(
     "tokens",
-    metadata,
+    _internal,
     Column("id", Text, primary_key=True),
     Column("role", Text, CheckConstraint(f"role IN {ROLES}", name="role"), nullable=False),
     Column("note", Text, nullable=False, server_default=""),
@@ -193,19 +203,19 @@ tokens = Table(
 
 database_identity = Table(  # this table always has one row
     "database_identity",
-    metadata,
+    _internal,
     Column("id", Uuid, primary_key=True),
 )
 
 deployment = Table(  # this table always has one row
     "deployment",
-    metadata,
+    _internal,
     Column("api_url", Text, primary_key=True),  # empty until the first deployment of this release
 )
 
 outbox = Table(  # the messages that the relay has not sent yet
     "outbox",
-    metadata,
+    _internal,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column(
         "kind",
@@ -220,7 +230,7 @@ outbox = Table(  # the messages that the relay has not sent yet
 
 relay_state = Table(  # this table always has one row
     "relay_state",
-    metadata,
+    _internal,
     Column("holder", Text, primary_key=True),  # the invocation of the relay that may send messages
     Column("leased_until", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
     Column("dead_letters", BigInteger),  # the depth of the queue when the relay last measured it
@@ -229,14 +239,14 @@ relay_state = Table(  # this table always has one row
 
 late_backups = Table(  # this table always has one row
     "late_backups",
-    metadata,
+    _internal,
     Column("noticed", Boolean, primary_key=True),  # whether a notice about the present episode was written
     _instant("since"),  # when a sweep first saw that backups are late; NULL while they are in time
 )
 
 dataset_state = Table(
     "dataset_state",
-    metadata,
+    _internal,
     Column("dataset", Text, primary_key=True),
     Column("version", BigInteger, nullable=False),  # triggers increase it with every change
     Column("last_id", Integer, nullable=False, server_default=text("0")),  # the largest id that was ever assigned
@@ -244,9 +254,28 @@ dataset_state = Table(
 
 quarterly_hires = Table(
     "quarterly_hires",
-    metadata,
+    _internal,
     Column("year", Integer, primary_key=True, autoincrement=False),
     Column("department_id", Integer, primary_key=True, autoincrement=False),
     Column("job_id", Integer, primary_key=True, autoincrement=False),
     *(Column(f"q{quarter}", Integer, nullable=False, server_default=text("0")) for quarter in range(1, 5)),
 )
+
+
+def with_datasets(datasets: Iterable[dataset.Dataset]) -> MetaData:
+    """Return the internal tables and the tables of these datasets. Raises InvalidDeclaration if an internal table has
+    the name of a dataset."""
+    every = MetaData(naming_convention=_NAMES)
+    for table in _internal.tables.values():
+        table.to_metadata(every)
+    for declared in datasets:
+        if declared.name in every.tables or declared.name == "alembic_version":
+            raise InvalidDeclaration(
+                f"{declared.name} cannot be the name of a dataset, because Hireflow has a table of its own with this"
+                " name: choose another name"
+            )
+        Table(declared.name, every, *(_column(column) for column in declared.columns))
+    return every
+
+
+metadata = with_datasets(DATASETS.values())

@@ -1,10 +1,17 @@
-"""${message}"""
+"""${about}"""
 
+% if "sa." in upgrades:
+import sqlalchemy as sa
+% endif
 from alembic import op
 
+% if calls:
+from chalicelib.migrations.changes import ${", ".join(calls)}
+
+% endif
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else 'op.execute("")'}
+    ${upgrades}

@@ -6,7 +6,7 @@ from infra.errors import CloudError
 
 
 def check() -> None:
-    """Check that a migration creates the table of every dataset. Raises CloudError, which says what to do."""
+    """Check that migrations add every dataset and every column. Raises CloudError, which says what to do."""
     try:
         migrate.check_datasets()
     except ConfigurationError as error:

@@ -248,7 +248,7 @@ class Cloud:
 
     def table(self, name: str) -> list[tuple[Any, ...]]:
         """Return all rows of a table in the order of their ids."""
-        return self.sql(f"SELECT * FROM {name} ORDER BY id")
+        return self.sql(f'SELECT * FROM "{name}" ORDER BY id')
 
 
 def _response(response: Any) -> Response:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.core.datasets import DATASETS
 from infra.local.commands import Commands, commands
 from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud
+from tests.tables import TABLES
 
 _OWN = ROOT / ".local-test"  # always the same folder, so that a run can delete what a killed run has left
 _WAIT = 1800  # seconds to wait until another run in the same checkout ends
@@ -44,7 +44,7 @@ def cloud(stage: str | None) -> Iterator[Cloud]:
 @pytest.fixture(autouse=True)
 def empty(cloud: Cloud) -> None:
     """Empty the tables before every test. The history of loads is not deleted."""
-    cloud.sql(f"TRUNCATE {', '.join(DATASETS)}, orphans CASCADE")
+    cloud.sql(f"TRUNCATE {TABLES}, orphans CASCADE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

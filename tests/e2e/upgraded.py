@@ -46,7 +46,7 @@ class Seen:
     def of(cls, cloud: Cloud) -> "Seen":
         return cls(
             tables={
-                name: {row[1]: row for row in cloud.sql(f"SELECT CAST(xmin AS text), t.* FROM {name} t")}
+                name: {row[1]: row for row in cloud.sql(f'SELECT CAST(xmin AS text), t.* FROM "{name}" t')}
                 for name in existing(cloud)
             },
             versions=dict(cloud.sql("SELECT dataset, version FROM dataset_state")),
@@ -62,7 +62,7 @@ class Seen:
 
 def existing(cloud: Cloud) -> list[str]:
     """Return the datasets that have a table. An earlier release has no tables for later datasets."""
-    return [name for name in DATASETS if cloud.sql(f"SELECT to_regclass('{name}') IS NOT NULL") == [(True,)]]
+    return [name for name in DATASETS if cloud.sql(f"SELECT to_regclass('\"{name}\"') IS NOT NULL") == [(True,)]]
 
 
 def objects(cloud: Cloud, bucket: str) -> dict[str, str]:

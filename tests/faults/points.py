@@ -10,6 +10,7 @@ import fastavro
 from chalicelib.core.datasets import DATASETS
 from tests.faults.model import Stored
 from tests.faults.stage import Stage
+from tests.tables import TABLES
 
 Violations = Iterator[str]
 _ROUTES = {name: dataset.route for name, dataset in DATASETS.items()}
@@ -54,7 +55,7 @@ class Points:
         tables."""
         cloud = self._stage.cloud
         before, point = {name: cloud.table(name) for name in DATASETS}, cloud.backup()
-        cloud.sql(f"TRUNCATE {', '.join(DATASETS)}, orphans CASCADE")
+        cloud.sql(f"TRUNCATE {TABLES}, orphans CASCADE")
         for name, route in _ROUTES.items():
             load = cloud.restore(route, point)
             if load["status"] != "succeeded" or cloud.table(name) != before[name]:

@@ -7,7 +7,7 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import LoadError
 from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import check_stored
-from chalicelib.formats.pg_copy import BINARY
+from chalicelib.core.streams import Peekable
 from chalicelib.ingest.file_reading import FileReading
 from tests.fuzz.oracle_avro import Unreadable, Wanted, avro_rows
 from tests.fuzz.staged import Row, Unaccounted, same, staged, value
@@ -23,9 +23,9 @@ def check_avro(dataset: Dataset, data: bytes) -> int:
     except Unreadable:
         expected = None
     try:
-        found = staged(
-            dataset, replace(FileReading.of_own_backup(dataset), is_own_backup=False).tokens(io.BytesIO(data)), BINARY
-        )
+        own = FileReading.of_own_backup(dataset, Peekable(io.BytesIO(data)))
+        reading = replace(own, is_own_backup=False)
+        found = staged(dataset, reading.tokens(io.BytesIO(data)), reading.copy_format)
     except LoadError as error:
         same("refusal", expected, None)
         same("message", bool(error.detail), True)

@@ -73,9 +73,7 @@ def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat, d
     for _ in stager.run(database):
         pass
     data = b"".join(database.blocks)
-    rows = list(
-        _copied_text(dataset, copy_format.layout, data) if copy_format.layout else _copied_binary(dataset, data)
-    )
+    rows = list(_copied_binary(dataset, data) if copy_format.head else _copied_text(dataset, copy_format.layout, data))
     return Staged(rows, rejects.found, stager.received, stager.rejected)
 
 
@@ -96,11 +94,11 @@ def _copied_text(dataset: Dataset, layout: CsvLayout, data: bytes) -> Iterator[R
     for line in data.split(b"\n")[:-1]:
         # NUL stands for a backslash here, because no valid text has a NUL.
         parts = between.split(line.replace(b"\\\\", b"\0"))
-        if len(parts) == len(layout.positions) and set(parts) == {b"\\N"}:
+        if len(parts) == len(layout.positions) and set(parts) == {b""}:
             yield None
             continue
         texts = [
-            None if part == b"\\N" else escape.sub(lambda m: _ESCAPED.get(m[0], d), part).replace(b"\0", b"\\").decode()
+            None if part == b"" else escape.sub(lambda m: _ESCAPED.get(m[0], d), part).replace(b"\0", b"\\").decode()
             for part in parts
         ]
         yield tuple(

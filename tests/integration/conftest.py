@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.cloud.database import Database
-from chalicelib.core.datasets import DATASETS
 from chalicelib.migrations.migrate import upgrade
 from infra.local.postgres import Postgres, temporary
 from tests.integration.http_api import api
@@ -14,6 +13,7 @@ from tests.integration.landing import landing
 from tests.integration.lines import lines
 from tests.integration.s3_fixtures import s3, storage
 from tests.integration.sqs_fixtures import queue
+from tests.tables import TABLES
 
 # pytest offers these imported fixtures to every test in this folder.
 __all__ = ["api", "landing", "lines", "queue", "s3", "storage"]
@@ -38,7 +38,7 @@ def cleaner(postgres: Postgres) -> Iterator[Database]:
 def database_url(postgres: Postgres, cleaner: Database) -> str:
     """Return the URL of a database that has all tables and no rows. The login is that of the database owner."""
     with cleaner.session() as session:
-        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans, outbox RESTART IDENTITY CASCADE")
+        session.run(f"TRUNCATE {TABLES}, loads, orphans, outbox RESTART IDENTITY CASCADE")
         session.run("UPDATE dataset_state SET last_id = 0")
         session.run("UPDATE landing_sweep SET starts_at = date_trunc('second', now()), swept_at = now()")
         session.run("UPDATE relay_state SET holder = '', leased_until = '-infinity'")

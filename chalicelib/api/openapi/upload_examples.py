@@ -3,6 +3,8 @@
 The code of the rules makes the reasons in the examples, so the examples agree with the responses of the API.
 """
 
+import csv
+import io
 from typing import Any
 
 from chalicelib.api.openapi.examples import refusal
@@ -26,9 +28,16 @@ def row(dataset: Dataset, *, without_id: bool = False) -> Json:
     return {c.name: example_value(c) for c in dataset.columns if not (without_id and c.name == "id")}
 
 
+def short_row(dataset: Dataset) -> Json:
+    """Return a row that leaves out every column that it may leave out, but for the id."""
+    return {c.name: example_value(c) for c in dataset.columns if not c.may_be_absent}
+
+
 def faulty_row(dataset: Dataset) -> Json:
-    """Return a row that the rules refuse, because the value of its first column after the id is missing."""
-    return row(dataset) | {dataset.values[0].name: ""}
+    """Return a row that the rules refuse, because the value of its first mandatory column after the id is missing. If
+    no other column is mandatory, its id is not valid."""
+    mandatory = [column.name for column in dataset.values if not column.optional]
+    return row(dataset) | ({mandatory[0]: ""} if mandatory else {"id": "1.5"})
 
 
 def refused_row(dataset: Dataset) -> Json:
@@ -67,7 +76,9 @@ def checked_file(dataset: Dataset) -> str:
 
 
 def _line(values: Json) -> str:
-    return ",".join(map(_text, values.values())) + "\n"
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(map(_text, values.values()))
+    return line.getvalue()
 
 
 def _text(value: Value) -> str:

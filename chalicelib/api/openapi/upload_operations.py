@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from chalicelib.api import check_routes, load_routes
 from chalicelib.api.http import requests
 from chalicelib.api.openapi import upload_examples
-from chalicelib.api.openapi.json_schema import ref
+from chalicelib.api.openapi.json_schema import Json, ref
 from chalicelib.api.openapi.operation import Body, Operation
 from chalicelib.api.openapi.upload_schemas import row_name
 from chalicelib.api.row_routes import MAX_ROWS, NO_ROW_ACCEPTED, too_many
@@ -22,18 +22,29 @@ def upload(dataset: Dataset) -> Operation:
         f"Insert or update one row of {dataset.name}",
         about=(
             "If a row with this `id` exists, the row is updated. If the existing row has the same values, nothing"
-            " changes. A row that is sent without `id` gets a new `id`."
+            f" changes. A row that is sent without `id` gets a new `id`.{_left_out(dataset)}"
         ),
-        body=Body(
-            ref(row_name(dataset)),
-            {"with_id": upload_examples.row(dataset), "without_id": upload_examples.row(dataset, without_id=True)},
-        ),
+        body=Body(ref(row_name(dataset)), _examples(dataset)),
         responses={201: ("inserted", ref("Inserted")), 200: ("updated or unchanged", ref("Kept"))},
         refusals=(400, 413, 415, 422),
         refused={422: ref("RefusedRow")},
         examples={422: upload_examples.refused_row(dataset)},
         leads_to_load=True,
     )
+
+
+def _left_out(dataset: Dataset) -> str:
+    names = ", ".join(f"`{column.name}`" for column in dataset.columns if column.may_be_absent)
+    return f" A row may leave out {names}: a row that exists then keeps its values." if names else ""
+
+
+def _examples(dataset: Dataset) -> dict[str, Json]:
+    short = {"short": upload_examples.short_row(dataset)} if dataset.fewest < len(dataset.columns) else {}
+    return {
+        "with_id": upload_examples.row(dataset),
+        "without_id": upload_examples.row(dataset, without_id=True),
+        **short,
+    }
 
 
 def upload_batch(dataset: Dataset) -> Operation:

@@ -16,7 +16,6 @@ from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core import json_patterns
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.declarations import DATES, DELIMITERS, ENCODINGS
-from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import Value
 from chalicelib.core.reasons import CODES
 from chalicelib.core.value_limits import MAX_ID
@@ -34,27 +33,39 @@ def example_value(column: Column) -> Value:
     """Return an example for a column. Examples have other ids than the rows of the demo, so that they overwrite none of
     these rows."""
     assert column.example is not None
-    return EXAMPLE_ID if column.kind is Kind.ID else column.example
+    return EXAMPLE_ID if column.name == "id" or column.parent else column.example
 
 
 def _sent(column: Column) -> Json:
     """Return the schema of a value in a request."""
     must_be, schema = column.kind.schema()
     allowed = schema.get("anyOf", [schema])
-    about = f"{column.about}: {must_be}"
-    if column.parent is not None:
-        about += f"; a row with this id must exist in {column.parent}"
-    elif column.kind is Kind.ID:
-        about += "; if the id is left out, null or blank, the row gets a new id"
+    about = f"{column.about}: {must_be}{_beside(column)}"
+    if column.name == "id" or column.optional:
         allowed = [*allowed, {"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
     shape = {"anyOf": allowed} if len(allowed) > 1 else allowed[0]
     return {"description": about, **shape, "examples": [example_value(column)]}
 
 
+def _beside(column: Column) -> str:
+    """Return what a row may say instead of a valid value, and what its parent must be."""
+    about = f"; a row with this id must exist in {column.parent}" if column.parent is not None else ""
+    if column.name == "id":
+        return about + "; if the id is left out, null or blank, the row gets a new id"
+    if column.optional:
+        about += "; null or a blank text removes the value"
+    # There is no keyword `default`, because a client might send the default, and so overwrite the value of a known row.
+    if column.may_be_absent:
+        value = f"`{column.default_text}`" if column.default_text else "no value"
+        about += f"; if the column is left out, a row that exists keeps its value, and a new row gets {value}"
+    return about
+
+
 def row(dataset: Dataset) -> Json:
     """Return the schema of a row in a request."""
     columns = {column.name: _sent(column) for column in dataset.columns}
-    return closed(columns, optional=("id",), description=f"One row of {dataset.name}.")
+    optional = ("id", *(column.name for column in dataset.columns if column.may_be_absent))
+    return closed(columns, optional=optional, description=f"One row of {dataset.name}.")
 
 
 def batch(dataset: Dataset) -> Json:

@@ -9,6 +9,7 @@ from chalicelib.core.reasons import Reason
 from chalicelib.core.texts import SURROGATE, stripped
 
 Value = int | str | bool
+ABSENT: Any = object()  # stands for a column that a row leaves out
 Cell = Value | Decimal | date  # a datetime is a date, too
 
 

@@ -99,7 +99,7 @@ def test_text_is_stored_as_it_was_sent(gateway: Client, database: Database, data
         response = checked("POST", single, gateway.post(single, json={"id": i, text: value}))
         assert response["outcome"] == "unchanged", value
     with database.session() as session:
-        assert [row[0] for row in session.run(f"SELECT {text} FROM {dataset.name} ORDER BY id")] == sent
+        assert [row[0] for row in session.run(f"SELECT {text} FROM {dataset.table} ORDER BY id")] == sent
 
 
 @pytest.mark.parametrize("name", [column.name for column in DATASETS["hired_employees"].columns])

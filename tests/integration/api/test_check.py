@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -13,17 +13,19 @@ from hypothesis import strategies as st
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.cloud.database import Database, Session
 from chalicelib.core import deadline
-from chalicelib.core.dataset import Dataset
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError, OutOfTime
-from chalicelib.core.kinds.table import Kind
 from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.ingest.dryrun import dry_run
 from infra.local.postgres import Postgres
 from infra.local.provision import Role, connect
+from tests import values
 from tests.integration.checked import COUNTS, assert_same, checked
 from tests.integration.http_api import Api, Response
 from tests.integration.landing import Landing, counts
+from tests.rows import example, insert, insert_parents
+from tests.tables import TABLES
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
 FILE = (
@@ -44,12 +46,14 @@ def check(api: Api, body: bytes | str, media_type: str = "text/csv", query: str 
 # --- A check agrees with a load
 
 IDS = st.integers(1, 6).map(str)
+NAMES = st.sampled_from(["Ann", "Bo"])
+INSTANTS = st.just("2021-07-27T16:02:08Z")
+CLEAN = {"integer": IDS, "text": NAMES, "timestamptz": INSTANTS}
 FIELDS = {
-    Kind.ID: IDS | st.sampled_from([" 2 ", "0", "x", "", "2147483647"]),
-    Kind.TEXT: st.sampled_from(["Ann", "Bo", ' "B" ', "", "two\nlines", "J\u00f3", "a,b", "\0"]),
-    Kind.INSTANT: st.sampled_from(["2021-07-27T16:02:08Z", "2021-07-27", "2021-07-27T18:02:08+02:00", "soon", ""]),
+    "integer": IDS | st.sampled_from([" 2 ", "0", "x", "", "2147483647"]),
+    "text": NAMES | st.sampled_from([' "B" ', "", "two\nlines", "J\u00f3", "a,b", "\0"]),
+    "timestamptz": INSTANTS | st.sampled_from(["2021-07-27", "2021-07-27T18:02:08+02:00", "soon", ""]),
 }
-CLEAN = {Kind.ID: IDS, Kind.TEXT: st.sampled_from(["Ann", "Bo"]), Kind.INSTANT: st.just("2021-07-27T16:02:08Z")}
 JUNK = st.sampled_from([b"", b"x", b"1,2,3,4,5,6", b'3,"open', b"4,\xff\xfe", b'5,a"b', b" ,", b"id,job", b"7,\xe9"])
 
 
@@ -57,16 +61,25 @@ def quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if set(text) & set('",\n') else text
 
 
-def line(dataset: Dataset, fields: dict[Kind, st.SearchStrategy[str]]) -> st.SearchStrategy[bytes]:
-    return st.tuples(*(fields[c.kind] for c in dataset.columns)).map(lambda row: ",".join(map(quoted, row)).encode())
+def clean(column: Column) -> st.SearchStrategy[str]:
+    """Generate valid values, and the value that the stored rows have."""
+    return CLEAN.get(values.type_of(column.kind), values.sent(column.kind)) | st.just(str(column.example))
+
+
+def field(column: Column) -> st.SearchStrategy[str]:
+    return FIELDS.get(values.type_of(column.kind), clean(column) | values.doubtful(column.kind) | st.just(""))
+
+
+def line(dataset: Dataset, of_column: Callable[[Column], st.SearchStrategy[str]]) -> st.SearchStrategy[bytes]:
+    return st.tuples(*map(of_column, dataset.columns)).map(lambda row: ",".join(map(quoted, row)).encode())
 
 
 def files(dataset: Dataset) -> st.SearchStrategy[bytes]:
-    lines = st.lists(line(dataset, CLEAN) | line(dataset, FIELDS) | JUNK, max_size=12)
+    lines = st.lists(line(dataset, clean) | line(dataset, field) | JUNK, max_size=12)
     return st.builds(lambda found, end: end.join(found) + end, lines, st.sampled_from([b"\n", b"\r\n"]))
 
 
-NAMED = st.dictionaries(st.integers(1, 6), st.sampled_from(["Ann", "Bo"]), max_size=5)
+SOME = st.sets(st.integers(1, 6), max_size=5)
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
@@ -76,20 +89,13 @@ def test_a_check_reports_what_the_load_of_the_same_file_then_does(
     landing: Landing, dataset: Dataset, data: st.DataObject
 ) -> None:
     with landing.database.session() as session:
-        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans CASCADE")
-        stored = {name: data.draw(NAMED, name) for name in ("departments", "jobs")}
-        for name, rows in stored.items():
-            for row_id, text in rows.items():
-                session.run(f"INSERT INTO {name} VALUES (:id, :text)", id=row_id, text=text)
-        if all(stored.values()):
-            for row_id, text in data.draw(NAMED, "employees").items():
-                parents = {name: min(rows) for name, rows in stored.items()}
-                session.run(
-                    "INSERT INTO hired_employees VALUES (:id, :text, '2021-07-27T16:02:08Z', :departments, :jobs)",
-                    id=row_id,
-                    text=text,
-                    **parents,
-                )
+        session.run(f"TRUNCATE {TABLES}, loads, orphans CASCADE")
+        ids = data.draw(SOME, "parents")
+        insert_parents(session, dataset, ids)
+        if ids or not dataset.references:
+            insert(
+                session, dataset, [example(dataset, row_id, min(ids, default=1)) for row_id in data.draw(SOME, "rows")]
+            )
     body, limit = data.draw(files(dataset), "file"), data.draw(st.integers(1, 12), "limit")
     zipped = data.draw(st.booleans(), "zipped")
     outcome = checked(landing, dataset, gzip.compress(body) if zipped else body, limit=limit)
@@ -116,12 +122,12 @@ def test_every_path_of_a_merge_is_counted(landing: Landing, rows: int) -> None:
 
 # --- A check writes nothing
 
-STATE = ("departments", "jobs", "hired_employees", "loads", "orphans", "dataset_state", "quarterly_hires", "tokens")
+STATE = (*DATASETS, "loads", "orphans", "dataset_state", "quarterly_hires", "tokens")
 
 
 def everything(database: Database) -> list[Any]:
     with database.session() as session:
-        tables: list[Any] = [session.run(f"SELECT * FROM {name} ORDER BY 1, 2") for name in STATE]
+        tables: list[Any] = [session.run(f'SELECT * FROM "{name}" ORDER BY 1, 2') for name in STATE]
         sequences = session.run("SELECT sequencename, last_value FROM pg_sequences ORDER BY 1")
         left = session.run("SELECT relname FROM pg_class WHERE relpersistence = 't'")
         return [*tables, sequences, left]
@@ -148,12 +154,12 @@ def looker(postgres: Postgres, landing: Landing) -> Iterator[Database]:
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run("CREATE ROLE looker LOGIN PASSWORD 'l'")
     with landing.database.session() as session:
-        session.run(f"GRANT SELECT ON {', '.join(DATASETS)} TO looker")
+        session.run(f"GRANT SELECT ON {TABLES} TO looker")
     database = Database(Role("looker", "l").url("127.0.0.1", postgres.port() or 0), tls="disable")
     yield database
     database.close()
     with landing.database.session() as session:
-        session.run(f"REVOKE ALL ON {', '.join(DATASETS)} FROM looker")
+        session.run(f"REVOKE ALL ON {TABLES} FROM looker")
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run("DROP ROLE looker")
 
@@ -210,7 +216,7 @@ def test_a_check_does_not_wait_for_writers(landing: Landing, database_url: str) 
         fill(session)
     other = Database(database_url, tls="disable")
     with other.transaction() as session, deadline.within(5):
-        session.run(f"LOCK TABLE {', '.join(DATASETS)} IN SHARE ROW EXCLUSIVE MODE")
+        session.run(f"LOCK TABLE {TABLES} IN SHARE ROW EXCLUSIVE MODE")
         session.run(
             "UPDATE departments SET department = 'Not yet'; DELETE FROM jobs; INSERT INTO jobs VALUES (9, 'New')"
         )

@@ -55,7 +55,7 @@ class Lake:
             marks = ", ".join("?" * (len(dataset.columns) + 1))
             rows = [(*_stored(dataset, row), restore_point) for row in fastavro.reader(file, schema)]
             if rows:
-                self._duck.executemany(f"INSERT INTO {dataset.name} VALUES ({marks})", rows)
+                self._duck.executemany(f"INSERT INTO {dataset.table} VALUES ({marks})", rows)
 
     def query(self, report: str, restore_point: str, year: int) -> list[dict[str, Any]]:
         sql = lake.QUERIES[report].read_text()

@@ -28,6 +28,7 @@ from infra.local.provision import connect
 from tests.integration.embedded import eventually
 from tests.integration.landing import GRACE, Landing, counts
 from tests.integration.s3_fixtures import S3
+from tests.tables import TABLES
 
 PARENTS = {"departments.csv": "1,Sales\n2,Ops\n", "jobs.csv": "1,Clerk\n2,Smith\n"}
 
@@ -82,14 +83,14 @@ def everything(landing: Landing, load: dict[str, Any]) -> tuple[Any, ...]:
     changing = {"load_id", "source", "rejected_at"}
     rejects = [{k: v for k, v in reject.items() if k not in changing} for reject in landing.rejects(load)]
     reasons = landing.scalar(f"SELECT reasons FROM loads WHERE id = {load['id']}")
-    tables = [landing.rows(f"SELECT * FROM {name} ORDER BY id") for name in DATASETS]
+    tables = [landing.rows(f"SELECT * FROM {dataset.table} ORDER BY id") for dataset in DATASETS.values()]
     orphans = landing.rows('SELECT dataset, id, "row"::text FROM orphans ORDER BY 1, 2')
     return load["status"], load["error"], counts(load), reasons, rejects, tables, orphans
 
 
 def empty(landing: Landing) -> None:
     with landing.database.session() as session:
-        session.run(f"TRUNCATE {', '.join(DATASETS)}, loads, orphans RESTART IDENTITY CASCADE")
+        session.run(f"TRUNCATE {TABLES}, loads, orphans RESTART IDENTITY CASCADE")
     for key, body in PARENTS.items():
         landing.upload(key, body)
 

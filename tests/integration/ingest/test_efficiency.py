@@ -15,6 +15,7 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.core.datasets import DATASETS
 from chalicelib.ingest import merge
 from chalicelib.ingest.merge import Merged
+from chalicelib.ingest.relation import Relation
 from chalicelib.ingest.rows import SentRows, upload
 from chalicelib.reports.declaration import Scope
 from chalicelib.reports.hires import QUARTERLY, TOP
@@ -127,7 +128,7 @@ def test_both_ways_of_merging_have_the_same_result(
                 for row_id, job in portion:
                     session.run("INSERT INTO staged (id, job) VALUES (:id, :job)", id=row_id, job=job)
                 with session.transaction():
-                    outcome.append(way(session, DATASETS["jobs"], "staged"))
+                    outcome.append(way(session, DATASETS["jobs"], Relation("staged", ("id", "job"))))
             results.append((outcome, session.run("SELECT * FROM jobs ORDER BY id")))
     assert results[0] == results[1]
     last = dict(rows)

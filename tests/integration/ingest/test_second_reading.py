@@ -163,7 +163,7 @@ def test_an_object_that_is_overwritten_between_the_readings_is_loaded_by_the_nex
 
 
 WAITING = (
-    "SELECT pid, query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LOCK TABLE hired%'"
+    "SELECT pid, query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LOCK TABLE _hired%'"
 )
 
 

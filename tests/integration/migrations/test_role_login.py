@@ -178,7 +178,7 @@ def test_the_log_of_a_server_that_logs_changes_has_no_password(
     finally:
         stage.run("ALTER ROLE boss RESET log_statement")
     logged = (stage.server.home / "postgres.log").read_text()
-    assert is_foreign or f"GRANT SELECT ON deployment TO {APP}" in logged
+    assert is_foreign or f'GRANT SELECT ON "deployment" TO {APP}' in logged
     assert "zebra" not in logged
 
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.core.rules import (
     all_stored_are_valid,
@@ -18,6 +20,8 @@ from chalicelib.core.rules import (
 )
 from chalicelib.core.texts import INVISIBLE
 from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
+from tests.other.declaration import OTHERS
+from tests.values import sent as sent_texts
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 GOOD = {"id": 7, "name": "Ann Lee", "datetime": "2021-07-27T16:02:08Z", "department_id": 2, "job_id": 3}
@@ -248,6 +252,35 @@ def test_rows_get_the_same_result_in_a_batch_as_alone(rows: list[dict[str, objec
         if one.valid:
             assert (*one.values[:2], *one.values[3:]) == (*other.values[:2], *other.values[3:])
             assert at_utc(one.values[2]) == at_utc(other.values[2])
+
+
+def sent(column: Column) -> st.SearchStrategy[object]:
+    values = sent_texts(column.kind) | st.just(column.example)
+    return values | st.none() if column.optional else values
+
+
+@pytest.mark.parametrize("dataset", OTHERS, ids=lambda d: d.name)
+@given(data=st.data())
+def test_rows_that_leave_columns_out_get_the_same_result_in_a_batch_as_alone(
+    dataset: Dataset, data: st.DataObject
+) -> None:
+    absent = data.draw(st.sets(st.sampled_from([c.name for c in dataset.columns if c.may_be_absent])))
+    columns = {c.name: sent(c) for c in dataset.columns if c.name not in absent}
+    rows = data.draw(st.lists(st.fixed_dictionaries(columns), min_size=1, max_size=3))
+    if data.draw(st.booleans()):
+        rows[-1].pop(data.draw(st.sampled_from(dataset.column_names)), None)
+    alone = [check_object(dataset, row, id_optional=True) for row in rows]
+    together = check_objects(dataset, rows)
+    assert [(c.problems, c.silent) for c in together] == [(c.problems, c.silent) for c in alone]
+    if not any(checked.problems for checked in alone):
+        for position, column in enumerate(dataset.columns):
+            one, other = ([comparable(column, checked.values[position]) for checked in w] for w in (together, alone))
+            assert one == other, column.name
+
+
+def comparable(column: Column, value: object) -> object:
+    """Return a checked value in a form that is the same for all spellings of an instant."""
+    return at_utc(value) if column.kind is Kind.INSTANT and value is not None else value
 
 
 def at_utc(value: object) -> datetime:

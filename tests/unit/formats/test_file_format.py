@@ -20,7 +20,7 @@ from chalicelib.formats.csv_reader import Clean, Reader, Record
 from chalicelib.formats.csv_seeker import Seeker
 from chalicelib.formats.file_format import Format, describe
 from chalicelib.formats.pg_copy import LineFormat
-from tests.dialects import Dialect, dialects, rows, written
+from tests.dialects import Dialect, dialects, in_order, rows, written
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]
 STAFF = [("1", "Ada Lund", "2021-07-27T16:02:08Z", "3", "4"), ("2", "Bo Ek", "2021-05-30T05:43:46Z", "5", "6")]
@@ -46,7 +46,7 @@ def loaded(dataset: Dataset, data: bytes, declared: Declarations = UNDECLARED, *
                 reasons.append(token.problem.text if token.problem else [p.text for p in checked.problems])  # type: ignore[union-attr]
     delimiter = file_format.layout.delimiter.decode()
     sent = [_fields(line, delimiter) for line in copied.decode().split("\n")[:-1]]
-    return [tuple(file_format.layout.in_order(fields)) for fields in sent], reasons
+    return [tuple(in_order(file_format.layout, fields)) for fields in sent], reasons
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
@@ -95,7 +95,7 @@ def test_records_are_found_again_in_any_dialect(data: st.DataObject) -> None:
         for token in Reader(EMPLOYEES, file_format.text(io.BytesIO(file)), file_format.layout, fast=False)
         if isinstance(token, Record)
     ]
-    seeker = Seeker(file_format.text(io.BytesIO(file)), file_format.layout)
+    seeker = Seeker(EMPLOYEES, file_format.text(io.BytesIO(file)), file_format.layout)
     for record in records:
         assert seeker.record(record.line) == record
 

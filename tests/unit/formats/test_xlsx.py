@@ -15,6 +15,7 @@ from chalicelib.core.rules import check_fields
 from chalicelib.core.streams import Peekable
 from chalicelib.formats.csv_reader import Checkpoint, Clean, Record, Skipped
 from chalicelib.ingest.file_reading import FileReading
+from tests.dialects import in_order
 from tests.workbooks import SHEET, changed, of_rows, packed, parts, table, workbook
 
 JOBS, EMPLOYEES = DATASETS["jobs"], DATASETS["hired_employees"]
@@ -35,7 +36,7 @@ def found(dataset: Dataset, data: bytes) -> dict[int, Any]:
         lines += token.lines
         if isinstance(token, Clean):
             for at, record in enumerate(token.for_copy().decode().splitlines()):
-                rows[token.line + at] = tuple(of_file.file_format.layout.in_order(record.split(",")))
+                rows[token.line + at] = tuple(in_order(of_file.file_format.layout, record.split(",")))
         elif isinstance(token, Record):
             if token.fields is None:
                 assert token.problem is not None

@@ -31,7 +31,7 @@ def read(file: File) -> tuple[dict[int, tuple[str, ...]], list[Stored]]:
     rejects: dict[int, tuple[str, ...]] = {}
     rows = []
     layout = describe(dataset, file.text[: HEAD + 1], complete=len(file.text) <= HEAD).layout
-    again = Seeker(io.BytesIO(file.text), layout)
+    again = Seeker(dataset, io.BytesIO(file.text), layout)
     for token in Reader(dataset, io.BytesIO(file.text), layout):
         if not isinstance(token, Clean | Record):
             continue

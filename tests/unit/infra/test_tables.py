@@ -1,12 +1,16 @@
-"""Tests that a dataset without a table stops a deployment before anything changes."""
+"""Tests that a dataset or a column without a migration stops a deployment before anything changes."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chalicelib.core.dataset import Column
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import ConfigurationError
+from chalicelib.core.kinds.table import Kind
 from chalicelib.migrations import migrate
 from infra.aws import stacks
 from infra.deploy import tables
@@ -16,8 +20,13 @@ from infra.local.commands import Commands
 from infra.local.state import State
 from infra.venv import ROOT
 
-MESSAGE = (
-    "datasets.py declares teams, but no migration creates the table teams: write one (CONTRIBUTING.md, Add a dataset)"
+NO_TABLE = (
+    "datasets.py declares teams, but no migration creates the table teams: run `make migration NAME=…`, which writes"
+    " one (CONTRIBUTING.md, Add a dataset)"
+)
+NO_COLUMN = (
+    "datasets.py declares the column nickname of jobs, but no migration adds it: run `make migration NAME=…`, which"
+    " writes one (CONTRIBUTING.md, Add an optional column)"
 )
 
 
@@ -27,25 +36,40 @@ def teams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, "teams", DATASETS["jobs"])
 
 
-def test_every_dataset_has_a_migration() -> None:
+@pytest.fixture
+def nickname(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Declare a column that no migration adds."""
+    jobs = DATASETS["jobs"]
+    monkeypatch.setitem(
+        DATASETS, "jobs", replace(jobs, columns=(*jobs.columns, Column("nickname", Kind.TEXT, optional=True)))
+    )
+
+
+def test_every_dataset_and_every_column_has_a_migration() -> None:
     tables.check()
 
 
-@pytest.mark.usefixtures("teams")
-def test_make_up_changes_nothing_if_a_dataset_has_no_migration(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("declaration", "message"), [("teams", NO_TABLE), ("nickname", NO_COLUMN)])
+def test_make_up_changes_nothing_if_a_declaration_has_no_migration(
+    tmp_path: Path, request: pytest.FixtureRequest, declaration: str, message: str
+) -> None:
+    request.getfixturevalue(declaration)
     commands = Commands("local", ROOT, State(tmp_path / "state"), print, env={})
     with pytest.raises(CloudError) as raised:
         commands.up()
-    assert str(raised.value) == MESSAGE
+    assert str(raised.value) == message
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("teams")
+@pytest.mark.parametrize(("declaration", "message"), [("teams", NO_TABLE), ("nickname", NO_COLUMN)])
 @pytest.mark.parametrize("command", ["deploy", "plan"])
-def test_make_deploy_changes_nothing_if_a_dataset_has_no_migration(tmp_path: Path, command: str) -> None:
+def test_make_deploy_changes_nothing_if_a_declaration_has_no_migration(
+    tmp_path: Path, request: pytest.FixtureRequest, command: str, declaration: str, message: str
+) -> None:
+    request.getfixturevalue(declaration)
     known: Any = stacks
     account = Account("prod", ROOT, State(tmp_path / "state"), known, print, {})
-    with pytest.raises(CloudError, match="no migration creates the table teams"):
+    with pytest.raises(CloudError, match=re.escape(message)):
         getattr(account, command)()
     assert list(tmp_path.iterdir()) == []
 
@@ -54,20 +78,43 @@ def test_make_deploy_changes_nothing_if_a_dataset_has_no_migration(tmp_path: Pat
 @pytest.mark.parametrize(
     ("migration", "creates"),
     [
-        ("op.execute('CREATE TABLE teams (id integer)')", True),
-        ("create table if not exists public.teams (\n", True),
-        ('CREATE TABLE "teams" (', True),
-        ("op.create_table(\n    'teams',\n", True),
-        ("CREATE TABLE teams_old (", False),
-        ("ALTER TABLE teams ADD x integer", False),
+        ("op.execute('CREATE TABLE teams (id integer, job text)')", True),
+        ("create table if not exists public.teams (id integer, job text\n", True),
+        ('CREATE TABLE "teams" (id, "job")', True),
+        ("op.create_table(\n    'teams',\n sa.Column('id', sa.Integer()), sa.Column('job', sa.Text()))", True),
+        ("CREATE TABLE teams_old (id integer, job text)", False),
+        ("ALTER TABLE teams ADD id integer, ADD job text", False),
     ],
 )
 def test_the_statement_that_creates_a_table_is_found(tmp_path: Path, migration: str, creates: bool) -> None:
-    others = "".join(f"CREATE TABLE {name} ();\n" for name in DATASETS if name != "teams")
-    (tmp_path / "0001_initial.py").write_text(others)
-    (tmp_path / "0002_teams.py").write_text(migration)
-    if creates:
-        migrate.check_datasets(tmp_path)
-    else:
-        with pytest.raises(ConfigurationError, match="no migration creates the table teams"):
-            migrate.check_datasets(tmp_path)
+    assert complaint(tmp_path, migration) == ("" if creates else NO_TABLE)
+
+
+@pytest.mark.usefixtures("nickname")
+@pytest.mark.parametrize(
+    ("migration", "adds"),
+    [
+        ("op.execute('ALTER TABLE jobs ADD COLUMN nickname text')", True),
+        ('ALTER TABLE IF EXISTS ONLY public."jobs" DROP x, ADD nickname text;', True),
+        ("op.add_column('jobs', sa.Column('nickname', sa.Text(), nullable=True))", True),
+        ("ALTER TABLE departments ADD COLUMN nickname text; ALTER TABLE jobs ADD other text;", False),
+        ("op.add_column('jobs', sa.Column('x', sa.Text())); op.add_column('teams', sa.Column('nickname'))", False),
+        ("ALTER TABLE jobs ADD COLUMN nickname_of_job text", False),
+        ("ALTER TABLE jobs_old ADD COLUMN nickname text", False),
+    ],
+)
+def test_the_statement_that_adds_a_column_is_found(tmp_path: Path, migration: str, adds: bool) -> None:
+    assert complaint(tmp_path, migration) == ("" if adds else NO_COLUMN)
+
+
+def complaint(versions: Path, migration: str) -> str:
+    """Return the error for migrations of which this one is the last, and "" without an error."""
+    known = (name for name in DATASETS if name != "teams")
+    first = (f"CREATE TABLE {n} ({', '.join(set(DATASETS[n].column_names) - {'nickname'})});\n" for n in known)
+    (versions / "0001_initial.py").write_text("".join(first))
+    (versions / "0002_more.py").write_text(migration)
+    try:
+        migrate.check_datasets(versions)
+    except ConfigurationError as error:
+        return error.detail
+    return ""

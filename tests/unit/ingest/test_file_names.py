@@ -8,6 +8,7 @@ import pytest
 
 from chalicelib.core.datasets import DATASETS, children
 from chalicelib.core.errors import LoadError
+from chalicelib.core.streams import Peekable
 from chalicelib.formats import avro
 from chalicelib.ingest.events import created_objects
 from chalicelib.ingest.file_names import FileName, dataset_of
@@ -85,7 +86,7 @@ def test_parents_are_declared_before_their_children() -> None:
 def test_only_an_own_backup_may_exceed_the_compression_ratio() -> None:
     jobs, rows, file = DATASETS["jobs"], 1800, io.BytesIO()
     avro.write(jobs, [(list(range(1, rows + 1)), ["x" * 10_000] * rows)], file)
-    own = FileReading.of_own_backup(jobs)
+    own = FileReading.of_own_backup(jobs, Peekable(io.BytesIO(file.getvalue())))
     assert sum(token.lines for token in own.tokens(io.BytesIO(file.getvalue()))) == rows
     assert own.seeker(io.BytesIO(file.getvalue())).record(rows).fields == (b"1800", b"x" * 10_000)
     with pytest.raises(LoadError, match="may be an attack"):

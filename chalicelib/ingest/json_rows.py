@@ -1,0 +1,25 @@
+"""Turns the rows of a request into a relation. Postgres reads the rows from one JSON text, which is the parameter
+`rows` of the statement."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chalicelib.core.dataset import Dataset
+from chalicelib.ingest.relation import Relation, flag
+
+
+def relation(dataset: Dataset, rows: Sequence[dict[str, Any]], silent: Sequence[frozenset[int]]) -> Relation:
+    """Return the relation of these rows, each of which has `seq` and all columns. `silent` has, for each row, the
+    indexes of the columns that it leaves out.
+
+    The relation lacks the columns that all rows leave out. If only some rows leave out a column, each row gets a flag
+    for this column.
+    """
+    by_all = frozenset.intersection(*silent)
+    present = [column for at, column in enumerate(dataset.columns) if at not in by_all]
+    by_some = {dataset.columns[at].name: at for at in sorted(frozenset.union(*silent) - by_all)}
+    for row, left_out in zip(rows, silent, strict=True) if by_some else ():
+        row.update({flag(name): at in left_out for name, at in by_some.items()})
+    types = ", ".join((*(f"{c.quoted} {c.kind.sql}" for c in present), *(f"{flag(name)} boolean" for name in by_some)))
+    source = f"json_to_recordset(CAST(:rows AS json)) AS s (seq integer, {types})"
+    return Relation.flagged(source, [column.name for column in present], by_some)

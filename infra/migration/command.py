@@ -1,0 +1,95 @@
+"""Runs `make migration`: writes the next migration, and the files that depend on the declared datasets."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError as AlembicError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from chalicelib.core.dataset import Dataset
+from chalicelib.core.datasets import DATASETS
+from chalicelib.core.errors import ConfigurationError
+from chalicelib.migrations import comparison, migrate
+from chalicelib.migrations.schema import metadata, with_datasets
+from infra import datasets
+from infra.commandline import report
+from infra.errors import CloudError
+from infra.local.postgres import temporary
+from infra.migration import script
+from infra.migration.steps import Steps
+from infra.venv import ROOT
+
+_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
+
+
+def run(name: str = "", *dropped: str) -> None:
+    """Write the next migration under this name, unless the declarations agree with the migrations so far. Raises
+    CloudError if a migration must not make one of the differences."""
+    if not _NAME.fullmatch(name):
+        raise CloudError(
+            "a migration needs a name of lower-case letters, digits and underscores: make migration NAME=add_email"
+        )
+    report("starting a Postgres server to compare the datasets with the migrations")
+    with temporary() as server:
+        path = write(server.url, name, dropped)
+    for file in datasets.write():
+        report(f"wrote {file.relative_to(ROOT)}")
+    if path is None:
+        report("nothing to do: the migrations already make the tables that datasets.py declares")
+    else:
+        report(f"wrote {path.relative_to(ROOT)}: read it, commit it, and run make up")
+
+
+def write(database_url: str, name: str, dropped: tuple[str, ...] = ()) -> Path | None:
+    """Write the next migration. Return its path, or None if there is nothing to do.
+
+    The database must be empty. At the end, it has the tables of the new migration, so the migration is proven to run
+    and to make the declared tables.
+    """
+    directory = ScriptDirectory.from_config(migrate.config())
+    try:
+        migrate.upgrade(database_url, tls="disable", revision=directory.get_current_head() or "head")
+    except AlembicError as error:
+        raise CloudError(f"the migrations cannot run: {error}") from error
+    engine = migrate.engine(database_url, "disable")
+    path = _written(directory, engine, name, dropped)
+    if path is not None:
+        try:
+            _require_agreement(database_url, engine)
+        except BaseException:
+            path.unlink()
+            raise
+    return path
+
+
+def _written(directory: ScriptDirectory, engine: Engine, name: str, dropped: tuple[str, ...]) -> Path | None:
+    with engine.connect() as connection:
+        steps = planned(connection, DATASETS, dropped)
+        if not steps.operations:
+            return None
+        upgrades = script.source(comparison.context_of(connection), steps.operations)
+        return script.write(directory, name, steps.operations, upgrades, steps.about)
+
+
+def planned(connection: Connection, datasets: Mapping[str, Dataset], dropped: Iterable[str] = ()) -> Steps:
+    """Return the steps from the tables of a database to these datasets. Raises CloudError if a migration must not make
+    one of them."""
+    steps = Steps(datasets, comparison.columns(connection), dropped)
+    steps.take(comparison.differences(connection, with_datasets(datasets.values())))
+    return steps
+
+
+def _require_agreement(database_url: str, engine: Engine) -> None:
+    """Run the new migration, and compare again."""
+    try:
+        migrate.upgrade(database_url, tls="disable")
+    except (ConfigurationError, DBAPIError) as error:
+        raise CloudError(f"the migration does not run, so it was not written: {error}") from error
+    with engine.connect() as connection:
+        if left := comparison.differences(connection, metadata):
+            raise CloudError(
+                f"the migration does not make the declared tables, so it was not written: {left[0].to_diff_tuple()}"
+            )
