@@ -1,6 +1,7 @@
 """Tests that columns of every kind are read from text files and workbooks."""
 
 import io
+from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import permutations
 from typing import Any
