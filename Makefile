@@ -67,7 +67,8 @@ tokens: venv ## list all tokens
 revoke: venv ## revoke a token: TOKEN=the id of the token, or the token itself
 	@$(cloud) check && $(hireflow) token revoke "$(TOKEN)"
 
-migration: venv-develop ## write the migration to the declared datasets: NAME=add_email (DROP="table.column table" to drop these)
+migration: ## write the migration to the declared datasets: NAME=add_email (DROP="table.column table" to drop these)
+	@sh infra/install.sh develop postgres
 	@$(python) -m infra.migration "$(NAME)" $(DROP)
 
 deploy: venv-deploy ## deploy STAGE=prod (or another stage in .chalice/config.json) to AWS: stacks, functions, migrations, smoke test

@@ -13,9 +13,11 @@ A checkout may already have further migrations, datasets, reports or roles. `nex
 recipe to such a checkout, and `existing_result` finds out whether somebody has followed the recipe there.
 """
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,7 +122,10 @@ def _write(step: Step, checkout: Path) -> None:
 
 
 def _run(step: Step, checkout: Path) -> None:
-    done = subprocess.run(["sh", "-eu", "-c", step.text], cwd=checkout, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHON": sys.executable}  # with another Python, make would install the packages again
+    done = subprocess.run(
+        ["sh", "-eu", "-c", step.text], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         said = done.stdout[-4000:] + done.stderr[-2000:]
         raise BrokenRecipe(f"line {step.line}: exit status {done.returncode}\n{said}")

@@ -10,7 +10,8 @@ from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Va
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Postgres has columns of its own with these names in every table. `seq` is the number of a staged row.
-_RESERVED = frozenset({"seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
+# `restore_point` is the partition key of the tables in Athena.
+_RESERVED = frozenset({"restore_point", "seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 # A CSV file of rejects has columns of its own with these names. It could not be loaded if a column had one of them.
 _OF_REJECTS = frozenset({"line", "reasons", "raw", "left_out"})
 _NOT_COMPARED = re.compile(r"[\s_-]")  # in headers

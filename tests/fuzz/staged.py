@@ -73,9 +73,7 @@ def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat, d
     for _ in stager.run(database):
         pass
     data = b"".join(database.blocks)
-    rows = list(
-        _copied_binary(dataset, data) if copy_format.head else _copied_text(dataset, copy_format.layout, data)
-    )
+    rows = list(_copied_binary(dataset, data) if copy_format.head else _copied_text(dataset, copy_format.layout, data))
     return Staged(rows, rejects.found, stager.received, stager.rejected)
 
 

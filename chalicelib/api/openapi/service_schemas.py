@@ -25,6 +25,13 @@ ORDERED = closed(
 )
 _SHA256 = text("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", pattern="^[0-9a-f]{64}$")
 _FILE = closed({"rows": count(example=2), "bytes": count(example=347), "sha256": _SHA256})
+_TABLES: Json = {
+    "type": "object",
+    "description": "the files of the restore point. A newer release may have made it, with tables that this release"
+    " does not have; they cannot be restored. An older one may lack tables",
+    "properties": dict.fromkeys(DATASETS, _FILE),
+    "additionalProperties": _FILE,
+}
 BACKUPS = closed(
     {
         "backups": {
@@ -43,7 +50,7 @@ BACKUPS = closed(
                         "description": "the last restore point of the previous database, which this database has"
                         " replaced; null if there was no previous database, or if that restore point has been restored",
                     },
-                    "tables": closed(dict.fromkeys(DATASETS, _FILE), optional=tuple(DATASETS)),
+                    "tables": _TABLES,
                 }
             ),
         },

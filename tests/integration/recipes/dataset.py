@@ -5,17 +5,15 @@ CONTRIBUTING.md.
 """
 
 import os
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from chalicelib.backups.run import run_backup
-from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from cli import datasets as command_line
 from tests.integration.backups.test_restore_load import restore
+from tests.integration.examples import file, fill_parents, row
 from tests.integration.http_api import Api
 from tests.integration.landing import Landing, counts
 from tests.openapi import described
@@ -27,30 +25,8 @@ MISSING = 7  # no parent has this id
 with_parents = pytest.mark.skipif(not DATASET.references, reason=f"the rows of {NAME} refer to no other dataset")
 
 
-def row(dataset: Dataset, number: int, parent: int = 1) -> dict[str, Any]:
-    """Return a row with this id, which refers to the parents with the id `parent`."""
-    values = {c.name: parent if c.parent else c.example for c in dataset.values}
-    return {"id": number, **values}
-
-
-def file(*rows: dict[str, Any]) -> str:
-    return "".join(",".join(str(value) for value in each.values()) + "\n" for each in rows)
-
-
-def ancestors(dataset: Dataset) -> Iterator[Dataset]:
-    """Yield all datasets that the rows refer to, parents before their children."""
-    for _, name in dataset.references:
-        yield from ancestors(DATASETS[name])
-        yield DATASETS[name]
-
-
-def fill_parents(landing: Landing, number: int = 1) -> None:
-    for parent in dict.fromkeys(ancestors(DATASET)):
-        landing.upload(f"{parent.name}.csv", file(row(parent, number, number)))
-
-
 def test_a_file_is_loaded_and_its_bad_row_rejected(api: Api, landing: Landing) -> None:
-    fill_parents(landing)
+    fill_parents(landing, DATASET)
     first = DATASET.values[0].name
     load = landing.upload(f"{NAME}_2026.csv", file(row(DATASET, 1), {**row(DATASET, 2), first: ""}, row(DATASET, 3)))
     assert (load["dataset"], load["status"], counts(load)) == (NAME, "succeeded", (3, 2, 0, 0, 0, 1))
@@ -61,13 +37,13 @@ def test_a_file_is_loaded_and_its_bad_row_rejected(api: Api, landing: Landing) -
 @with_parents
 def test_a_row_waits_for_its_parents(api: Api, landing: Landing) -> None:
     landing.upload(f"{NAME}.csv", file(row(DATASET, 1, MISSING)))
-    assert landing.rows(f"SELECT id FROM {NAME}") == []
-    fill_parents(landing, MISSING)
-    assert landing.rows(f"SELECT id FROM {NAME}") == [(1,)]
+    assert landing.rows(f"SELECT id FROM {DATASET.table}") == []
+    fill_parents(landing, DATASET, MISSING)
+    assert landing.rows(f"SELECT id FROM {DATASET.table}") == [(1,)]
 
 
 def test_rows_can_be_sent_to_the_api(api: Api, landing: Landing) -> None:
-    fill_parents(landing)
+    fill_parents(landing, DATASET)
     sent = {name: value for name, value in row(DATASET, 1).items() if name != "id"}
     assert api.post(f"/{DATASET.route}/upload", sent).status == 201
     bad = {**sent, DATASET.values[0].name: None}
@@ -77,7 +53,7 @@ def test_rows_can_be_sent_to_the_api(api: Api, landing: Landing) -> None:
 
 @with_parents
 def test_the_api_rejects_a_row_whose_parent_does_not_exist(api: Api, landing: Landing) -> None:
-    fill_parents(landing)
+    fill_parents(landing, DATASET)
     column = DATASET.references[0][0].name
     orphan = {**row(DATASET, 1), column: MISSING}
     batch = api.post(f"/{DATASET.route}/upload/batch", {"data": [orphan]}).body
@@ -92,15 +68,15 @@ def test_the_openapi_document_describes_the_dataset() -> None:
 
 
 def test_a_backup_holds_the_rows_and_a_restore_brings_them_back(api: Api, landing: Landing) -> None:
-    fill_parents(landing)
+    fill_parents(landing, DATASET)
     landing.upload(f"{NAME}.csv", file(row(DATASET, 1), row(DATASET, 2)))
-    before = landing.rows(f"SELECT * FROM {NAME} ORDER BY id")
+    before = landing.rows(f"SELECT * FROM {DATASET.table} ORDER BY id")
     run = run_backup(landing.database, landing.s3.storage, retention=MONTH)
     assert run.tables[NAME].rows == 2
     with landing.database.session() as session:
-        session.run(f"DELETE FROM {NAME}")
+        session.run(f"DELETE FROM {DATASET.table}")
     assert counts(restore(landing, NAME)) == (2, 2, 0, 0, 0, 0)
-    assert landing.rows(f"SELECT * FROM {NAME} ORDER BY id") == before
+    assert landing.rows(f"SELECT * FROM {DATASET.table} ORDER BY id") == before
     assert api.post(f"/{NAME}/backup/restore").status == 202
 
 

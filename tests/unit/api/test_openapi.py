@@ -110,8 +110,11 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_objects_are_closed(document: Described) -> None:
+    """The tables of a restore point are an exception: a newer release may have made it, with more tables."""
     schemas = document.document["components"]["schemas"]
-    assert [s for s in objects(schemas) if s.get("additionalProperties") is not False] == []
+    assert [s["properties"].keys() for s in objects(schemas) if s.get("additionalProperties") is not False] == [
+        DATASETS.keys()
+    ]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.id)
