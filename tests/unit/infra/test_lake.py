@@ -97,7 +97,7 @@ def test_names_may_be_words_of_yaml_or_names_of_other_resources() -> None:
     tables = {name: r["Properties"]["TableInput"] for name, r in resources.items() if r["Type"] == "AWS::Glue::Table"}
     assert {name: table["Name"] for name, table in tables.items()} == {
         "DatabaseTable": "database",
-        "No": "no",
+        "NoTable": "no",
         "TopQueryTable": "top_query",
     }
     for table in tables.values():
