@@ -26,7 +26,7 @@ from infra.venv import ROOT
 FILE = ROOT / "infra/aws/templates/lake.yaml"
 _WORDS_OF_YAML = {"y", "yes", "n", "no", "on", "off", "true", "false", "null"}
 QUERIES = {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
-# The names of datasets whose tables would have the logical id of another resource.
+# The names of datasets whose tables would have the logical id of another resource. Words of YAML are no ids, either.
 _OWN = {"database", "reader", "work_group", *(f"{report}_query" for report in QUERIES)}
 
 # $$ becomes a literal $, which CloudFormation's own ${…} needs.
@@ -197,7 +197,7 @@ def _nullable(field: dict[str, Any]) -> dict[str, Any]:
 
 def _table(dataset: Dataset) -> str:
     return _TABLE.substitute(
-        name="".join(map(str.title, dataset.name.split("_"))) + "Table" * (dataset.name in _OWN),
+        name="".join(map(str.title, dataset.name.split("_"))) + "Table" * (dataset.name in _OWN | _WORDS_OF_YAML),
         dataset=_plain(dataset.name),
         root=manifest.ROOT,
         folder=manifest.link_key("${!restore_point}", dataset.name).rpartition("/")[0] + "/",
