@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 LONG = {
     "tests/e2e/test_upgrade.py": 75,
     "tests/e2e/test_account.py": 70,
+    "tests/e2e/test_new_shape.py": 70,
     "tests/faults/test_witness.py": 60,
     "tests/integration/infra/test_gate.py": 40,
-    "tests/integration/test_recipes.py": 65,
+    "tests/integration/test_recipes.py": 90,
+    "tests/integration/migrations/test_release_before.py": 45,
     "tests/integration/backups/test_backup_crashes.py": 35,
     "tests/integration/infra/test_package.py": 35,
     "tests/integration/infra/test_stacks.py": 30,
@@ -49,7 +51,7 @@ LONG = {
 SHORT = 3  # the assumed seconds of every other file
 LAST = ("tests/e2e/test_schedules.py",)  # this file waits for a schedule, so other files run before it
 # These files in tests/e2e start an embedded cloud of their own, in a folder of their own.
-WITH_OWN_CLOUD = ("tests/e2e/test_account.py", "tests/e2e/test_upgrade.py")
+WITH_OWN_CLOUD = ("tests/e2e/test_account.py", "tests/e2e/test_new_shape.py", "tests/e2e/test_upgrade.py")
 
 
 def file_of(nodeid: str) -> str:

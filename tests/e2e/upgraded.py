@@ -228,10 +228,16 @@ def jobs_locked(cloud: Cloud) -> Iterator[None]:
 
 def rest(upgrade: Upgrade) -> float:
     """Wait at most PATIENCE seconds for the loads of all files in DUE to end. Return how many seconds it waited."""
+    return rest_of(upgrade.cloud)
+
+
+def rest_of(cloud: Cloud) -> float:
+    """Do the same for a stage."""
+    due = {f"s3://{cloud.env['LANDING_BUCKET']}/{key}" for key in DUE}
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
-        over = upgrade.cloud.sql(f"SELECT source FROM loads WHERE status IN {FINAL}")
-        if upgrade.due <= {source for (source,) in over}:
+        over = cloud.sql(f"SELECT source FROM loads WHERE status IN {FINAL}")
+        if due <= {source for (source,) in over}:
             break
         time.sleep(0.1)
     return time.monotonic() - began

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
-from itertools import chain
+from itertools import chain, repeat
 from struct import Struct, iter_unpack
 from typing import Any
 
@@ -106,15 +106,12 @@ class DecimalNumber(Kind):
         aligned = 10 ** (self._fraction * _BASE_DIGITS - self.scale)
         rest = [abs(value) * aligned for value in stored]
         digits: list[list[int]] = []
-        for _ in range(self._digits):
+        for _ in range(self._digits - 1):
             digits.append([value % _BASE for value in rest])
             rest = [value // _BASE for value in rest]
-        count, weight, scale = self._digits, self._digits - self._fraction - 1, self.scale
+        weight = repeat(self._digits - self._fraction - 1)
         signs = [_NEGATIVE if value < 0 else 0 for value in stored]
-        return [
-            self._numeric(count, weight, sign, scale, *number)
-            for sign, *number in zip(signs, *reversed(digits), strict=True)
-        ]
+        return map(self._numeric, repeat(self._digits), weight, signs, repeat(self.scale), rest, *reversed(digits))
 
     def aggregate(self, column: str) -> str:
         if self._size == 8:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from chalicelib.core import reasons
+from chalicelib.core.json_numbers import JsonNumber, whole
 from chalicelib.core.kinds.kind import same
 from chalicelib.core.kinds.table import Kind
 from tests.kinds import ALL, DECIMALS, json_values, name_of, outcome, texts
@@ -99,6 +100,8 @@ def test_the_schema_accepts_what_the_rule_accepts(kind: Kind, data: st.DataObjec
                 continue  # the schema leaves out what hardly any client sends
         elif why is not None and why.code == "too_many_decimals":
             continue  # validators compute `multipleOf` with floats, so the schema does not use it
+        elif isinstance(value, JsonNumber) and value.is_integer() and whole(value) is None:
+            continue  # the validator sees the float, and not the digits after the point
         assert accepted(value) == (state == "valid"), value
 
 

@@ -1,6 +1,7 @@
 """Tests that columns of every kind are read from text files and workbooks."""
 
 import io
+from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import permutations
 from typing import Any
@@ -43,13 +44,13 @@ def read(dataset: Dataset, data: bytes, declared: Declarations = UNDECLARED) -> 
     file, found = FileReading.of_file(dataset, Peekable(io.BytesIO(data)), declared), list[Any]()
     layout = file.file_format.layout
     for token in file.tokens(io.BytesIO(data)):
-        records: list[list[bytes]] = []
+        records: list[Sequence[bytes | None]] = []
         if isinstance(token, Clean):
-            records = [line.split(layout.delimiter) for line in token.for_copy().splitlines()]
-            records = [layout.in_order(fields) for fields in records]
+            lines = token.for_copy().splitlines()
+            records = [layout.values(dataset, line.split(layout.delimiter)) for line in lines]
         elif isinstance(token, Record):
             assert token.fields is not None, token.problem
-            records = [list(token.fields)]
+            records = [token.fields]
         for fields in records:
             checked = check_fields(dataset, fields, declared.dates)
             found.append(checked.values if checked.valid else [problem.text for problem in checked.problems])
