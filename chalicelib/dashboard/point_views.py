@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.backups.manifest import RestorePoint
 from chalicelib.core import restore_point_names
+from chalicelib.core.datasets import DATASETS
 
 
 class PointView(RestorePoint):
@@ -20,3 +21,8 @@ class PointView(RestorePoint):
     @property
     def bytes(self) -> int:
         return sum(table.bytes for table in self.tables.values())
+
+    @property
+    def unknown_tables(self) -> list[str]:
+        """The tables that this release does not have, because a newer release has made the restore point."""
+        return [name for name in self.tables if name not in DATASETS]

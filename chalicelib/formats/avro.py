@@ -81,7 +81,8 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
 
     # These loops run in C. A generator would be slower, because Python would resume its frame for every row.
     records = chain.from_iterable(
-        map(dict, map(zip, repeat(dataset.column_names), zip(*columns, strict=True))) for columns in blocks
+        map(dict, map(zip, repeat(dataset.column_names), zip(*map(_branches, dataset.columns, columns), strict=True)))
+        for columns in blocks
     )
     # fastavro converts every value that has a logical type. With a schema without logical types, it writes the same
     # bytes faster.
@@ -90,6 +91,17 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
     sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # has only the methods that fastavro calls
     # Larger blocks would make the file 1 % smaller, but writing them would take longer.
     writer(sink, plain, records, codec="deflate", sync_marker=sync)
+
+
+def _branches(column: Column, values: Sequence[Any]) -> Iterable[Any]:
+    """Return the values of a column for fastavro. A value of a union has the name of its branch, because fastavro would
+    otherwise try all branches."""
+    if not column.optional:
+        return values
+    branch = column.kind.avro_plain
+    if None not in values:
+        return zip(repeat(branch), values)
+    return [None if value is None else (branch, value) for value in values]
 
 
 def records(

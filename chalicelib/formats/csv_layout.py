@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import AnyStr, TypeVar
 
+from chalicelib.core import reasons
 from chalicelib.core.dataset import Dataset
+from chalicelib.core.reasons import Problem
 from chalicelib.core.texts import is_blank
 from chalicelib.formats.formulas import unguarded
 
@@ -63,7 +65,7 @@ class CsvLayout:
         named = zip(self.names, self.positions, strict=False)
         return next((at for at, (sent, column) in enumerate(named) if column is None and _bare(sent) == name), None)
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether a record has the columns of the dataset in their order, and no other fields."""
         return self.positions == tuple(range(len(self.positions)))
@@ -75,6 +77,8 @@ class CsvLayout:
         record also leave out their columns. In a file of corrected rejects, the field `left_out` names columns that an
         empty field leaves out, and the apostrophes before texts are removed.
         """
+        if self.is_plain and dataset.fewest == len(dataset.columns):
+            return tuple(fields)
         sent = map(unguarded, fields) if self.is_corrected else fields
         by_column = dict(zip(self.positions, sent, strict=True))
         values = [by_column.get(at) for at in range(len(dataset.columns))]
@@ -125,3 +129,11 @@ class CsvLayout:
         while kept > len(self.positions) and is_blank(fields[kept - 1]):
             kept -= 1
         return fields[:kept]
+
+    def miscounted(self, fields: Sequence[AnyStr]) -> Problem | None:
+        """Return the problem of a record with too few or too many fields, or None if their number is right."""
+        sent, wanted = len(fields), len(self.positions)
+        if sent == wanted:
+            return None
+        reason = reasons.TOO_FEW_FIELDS if sent < wanted else reasons.TOO_MANY_FIELDS
+        return reason.of(wanted=wanted, sent=sent)

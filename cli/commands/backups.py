@@ -15,6 +15,7 @@ from cli.tables import Cell
 from cli.tools import Tools
 
 _EVERYTHING = "all"
+_UNKNOWN = "this release has no such dataset"
 _TRIES = 60  # the command requests a backup at most this often, once a second
 
 
@@ -64,6 +65,9 @@ def backups(
         tools.out.json(found)
     elif found:
         tools.out.table(("restore point", "age", "verified", "rows", "bytes"), [_row(entry) for entry in found])
+        for name in dict.fromkeys(name for entry in found for name in _unknown(entry)):
+            points = [entry["restore_point"] for entry in found if name in entry["tables"]]
+            tools.notes.line(f"{name}: {_UNKNOWN}; it is in {', '.join(points)}")
     else:
         tools.notes.line("no backups yet")
 
@@ -154,7 +158,8 @@ def _after(point: str) -> str:
 
 
 def _contained(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> list[str]:
-    """Return the datasets to restore. `all` means all datasets in the restore point; a line names each other dataset.
+    """Return the datasets to restore. `all` means all datasets in the restore point. A line names each other dataset,
+    and each table of a newer release.
 
     Raises CommandError if the restore point does not contain a dataset that the user has named.
     """
@@ -163,6 +168,8 @@ def _contained(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> lis
         for name in DATASETS:
             if name not in contained:
                 tools.out.line(f"{name}: not in this restore point")
+        for name in _unknown(chosen):
+            tools.out.line(f"{name}: {_UNKNOWN}, so it is not restored")
         return contained
     if missing := [name for name in datasets if name not in contained]:
         raise CommandError(
@@ -170,6 +177,11 @@ def _contained(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> lis
             f" it contains {', '.join(contained)}"
         )
     return datasets
+
+
+def _unknown(entry: dict[str, Any]) -> list[str]:
+    """Return the tables of a restore point that a newer release has made, and that this release does not have."""
+    return [name for name in entry["tables"] if name not in DATASETS]
 
 
 def _describe(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> None:

@@ -7,11 +7,15 @@ computes the folder of a link from the restore point in the query (partition pro
 need not register its folder in Athena.
 
 Athena reads Avro's timestamp-micros as bigint: microseconds since 1970 in UTC.
+
+The names of tables and columns may be words of SQL. A query must quote them: `SELECT "user" FROM "order"`.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from chalicelib.backups import manifest
 from chalicelib.core.dataset import Column, Dataset
@@ -20,7 +24,10 @@ from chalicelib.formats import avro
 from infra.venv import ROOT
 
 FILE = ROOT / "infra/aws/templates/lake.yaml"
+_WORDS_OF_YAML = {"y", "yes", "n", "no", "on", "off", "true", "false", "null"}
 QUERIES = {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
+# The names of datasets whose tables would have the logical id of another resource. Words of YAML are no ids, either.
+_OWN = {"database", "reader", "work_group", *(f"{report}_query" for report in QUERIES)}
 
 # $$ becomes a literal $, which CloudFormation's own ${…} needs.
 _TEMPLATE = Template("""\
@@ -162,10 +169,10 @@ _OUTPUT = Template("""\
 """)
 
 
-def template() -> str:
+def template(datasets: Iterable[Dataset] = DATASETS.values()) -> str:
     """Return the text of templates/lake.yaml."""
     return _TEMPLATE.substitute(
-        tables="".join(map(_table, DATASETS.values())),
+        tables="".join(map(_table, datasets)),
         queries="".join(map(_query, QUERIES)),
         outputs="".join(_OUTPUT.substitute(name=f"{r.title()}QueryId", query=f"{r.title()}Query") for r in QUERIES),
         root=manifest.ROOT,
@@ -173,14 +180,25 @@ def template() -> str:
 
 
 def schema_literal(dataset: Dataset) -> str:
-    """Return the Avro schema of the dataset's backup files, which Athena needs to read these files."""
-    return json.dumps(avro.schema(dataset))
+    """Return the Avro schema with which Athena reads the dataset's backup files.
+
+    All columns except the id may be null here. So Athena also reads the files of restore points that are older than a
+    column: this column is NULL in them.
+    """
+    schema = avro.schema(dataset)
+    schema["fields"][1:] = [_nullable(field) for field in schema["fields"][1:]]
+    return json.dumps(schema)
+
+
+def _nullable(field: dict[str, Any]) -> dict[str, Any]:
+    kind = field["type"] if isinstance(field["type"], list) else ["null", field["type"]]
+    return {**field, "type": kind, "default": None}
 
 
 def _table(dataset: Dataset) -> str:
     return _TABLE.substitute(
-        name="".join(map(str.title, dataset.name.split("_"))),
-        dataset=dataset.name,
+        name="".join(map(str.title, dataset.name.split("_"))) + "Table" * (dataset.name in _OWN | _WORDS_OF_YAML),
+        dataset=_plain(dataset.name),
         root=manifest.ROOT,
         folder=manifest.link_key("${!restore_point}", dataset.name).rpartition("/")[0] + "/",
         schema=schema_literal(dataset),
@@ -190,8 +208,13 @@ def _table(dataset: Dataset) -> str:
 
 def _column(column: Column) -> str:
     return _COLUMN.substitute(
-        name=column.name, type=column.kind.athena, about=json.dumps(column.about + column.kind.athena_unit)
+        name=_plain(column.name), type=column.kind.athena, about=json.dumps(column.about + column.kind.athena_unit)
     )
+
+
+def _plain(name: str) -> str:
+    """Return a name as a text of YAML. YAML reads some words as truth values or null unless they are quoted."""
+    return json.dumps(name) if name in _WORDS_OF_YAML else name
 
 
 def _query(report: str) -> str:

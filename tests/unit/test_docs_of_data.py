@@ -14,9 +14,12 @@ from chalicelib.api.openapi.load_schemas import LOAD
 from chalicelib.backups.manifest import StoredFile
 from chalicelib.backups.run import BackupRun
 from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.booleans import WORDS
+from chalicelib.core.kinds.decimals import MAX_PRECISION
+from chalicelib.core.kinds.table import KINDS, Kind
 from chalicelib.core.logs import Formatter
 from chalicelib.core.reasons import CODES, OTHER_CODE, REASONS
-from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
+from chalicelib.core.value_limits import MAX_ID, MAX_TEXT, MAX_WHOLE_NUMBER, MIN_WHOLE_NUMBER
 from chalicelib.ingest.rejects import OTHER
 from chalicelib.loads.outcomes import STATUSES, Counts, Ended
 from chalicelib.monitoring.metrics import UNITS, Metrics
@@ -84,10 +87,22 @@ def test_every_reason_of_a_reject_is_described_with_its_code_and_exists() -> Non
 def test_the_codes_of_reasons_stay_the_same() -> None:
     """Programs of users read the codes. A code may be added, but no code may change."""
     assert [*CODES, OTHER_CODE] == [
-        *("missing", "not_an_id", "not_a_datetime", "out_of_range", "not_text", "too_long", "nul", "excel_error"),
+        *("missing", "not_an_id", "not_a_datetime", "not_a_date", "out_of_range", "not_a_whole_number"),
+        *("not_a_decimal", "too_many_decimals", "not_a_boolean", "not_text", "too_long", "nul", "excel_error"),
         *("half_surrogate", "not_utf8", "unknown_parent", "no_free_id", "wrong_field_count", "record_too_long"),
         *("never_closed", "bad_quoting", "not_an_object", "unknown_column", "other"),
     ]
+
+
+def test_every_kind_of_column_is_described_as_it_is_declared() -> None:
+    rows = pages.table(FILES, "kind", "declared as", "valid values")
+    kinds = {name: eval(pages.names(declared)[0], {"Kind": Kind}) for name, declared, _ in rows}
+    assert tuple(kinds.values()) == KINDS
+    assert [*kinds] == [kind.name.partition("(")[0] for kind in KINDS]
+    values = {name: described for name, _, described in rows}
+    assert all(f"`{word}`" in values["boolean"] for word in WORDS)
+    assert all(str(limit) in values["whole number"] for limit in (MIN_WHOLE_NUMBER, MAX_WHOLE_NUMBER))
+    assert f"up to {MAX_PRECISION}" in values["decimal"]
 
 
 @pytest.mark.parametrize("page", [pages.README, FILES])

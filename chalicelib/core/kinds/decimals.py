@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
-from itertools import chain
+from itertools import chain, repeat
 from struct import Struct, iter_unpack
 from typing import Any
 
@@ -29,18 +29,18 @@ class DecimalNumber(Kind):
     avro_plain = "bytes"
 
     def __init__(self, precision: int, scale: int) -> None:
-        self.scale, self._before = scale, precision - scale
+        self.scale, self.before = scale, precision - scale
         self.name, self.sql = f"decimal({precision}, {scale})", f"numeric({precision}, {scale})"
         self.athena = f"decimal({precision},{scale})"
         self.avro = {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
         self.avro_wanted = f"decimal (bytes or fixed) with precision {precision} and scale {scale}, int or long"
-        self.example = ("1234"[: self._before] or "0") + ("." + "5".ljust(scale, "0") if scale else "")
+        self.example = ("1234"[: self.before] or "0") + ("." + "5".ljust(scale, "0") if scale else "")
         self._too_many = reasons.TOO_MANY_DECIMALS.filled(scale=scale)
-        self._too_large = reasons.DECIMAL_OUT_OF_RANGE.filled(digits=self._before)
+        self._too_large = reasons.DECIMAL_OUT_OF_RANGE.filled(digits=self.before)
         self._beyond, self._size = 10**precision, 8 if precision <= _SHORT else 16
         self._fraction = -(-scale // _BASE_DIGITS)
-        self._digits = -(-self._before // _BASE_DIGITS) + self._fraction
-        self._usual = re.compile(_canonical(self._before, scale), re.ASCII)
+        self._digits = -(-self.before // _BASE_DIGITS) + self._fraction
+        self._usual = re.compile(_canonical(self.before, scale), re.ASCII)
         self._numeric = Struct(f"!hhHh{self._digits}H").pack
         self.cell_format = "0." + "0" * scale if scale else "0"
         self.packing = f"{8 + 2 * self._digits}s"
@@ -52,7 +52,7 @@ class DecimalNumber(Kind):
         """
         value = present(value)
         if type(value) is int:
-            if not -(10**self._before) < value < 10**self._before:
+            if not -(10**self.before) < value < 10**self.before:
                 raise Broken(self._too_large)
             return str(value)
         if isinstance(value, float):
@@ -61,7 +61,7 @@ class DecimalNumber(Kind):
         if parts is None:
             raise Broken(reasons.NOT_A_DECIMAL)
         sign, whole, fraction = parts[1], parts[2] or "0", parts[3] or parts[4] or ""
-        if len(whole) > self._before and whole != "0":
+        if len(whole) > self.before and whole != "0":
             raise Broken(self._too_large)
         if len(fraction) > self.scale:
             raise Broken(self._too_many)
@@ -74,7 +74,7 @@ class DecimalNumber(Kind):
             raise Broken(reasons.NOT_A_DECIMAL)
         if not number:
             return "0"
-        if number.adjusted() >= self._before:
+        if number.adjusted() >= self.before:
             raise Broken(self._too_large)
         if number.adjusted() < -self.scale:
             raise Broken(self._too_many)
@@ -95,7 +95,7 @@ class DecimalNumber(Kind):
         return bool(min(stored) > -self._beyond and max(stored) < self._beyond)
 
     def clean(self, delimiter: bytes) -> bytes:
-        whole = rb"\d{1,%d}" % self._before if self._before else rb"0"
+        whole = rb"\d{1,%d}" % self.before if self.before else rb"0"
         if not self.scale:
             return rb"[+-]?" + whole + rb"\.?"
         return rb"[+-]?(?:" + whole + rb"(?:\.\d{0,%d})?|\.\d{1,%d})" % (self.scale, self.scale)
@@ -106,15 +106,12 @@ class DecimalNumber(Kind):
         aligned = 10 ** (self._fraction * _BASE_DIGITS - self.scale)
         rest = [abs(value) * aligned for value in stored]
         digits: list[list[int]] = []
-        for _ in range(self._digits):
+        for _ in range(self._digits - 1):
             digits.append([value % _BASE for value in rest])
             rest = [value // _BASE for value in rest]
-        count, weight, scale = self._digits, self._digits - self._fraction - 1, self.scale
+        weight = repeat(self._digits - self._fraction - 1)
         signs = [_NEGATIVE if value < 0 else 0 for value in stored]
-        return [
-            self._numeric(count, weight, sign, scale, *number)
-            for sign, *number in zip(signs, *reversed(digits), strict=True)
-        ]
+        return map(self._numeric, repeat(self._digits), weight, signs, repeat(self.scale), rest, *reversed(digits))
 
     def aggregate(self, column: str) -> str:
         if self._size == 8:
@@ -155,7 +152,7 @@ class DecimalNumber(Kind):
         return self.stored(checked).to_bytes(self._size, "big", signed=True).decode("latin-1")
 
     def schema(self) -> tuple[str, Json]:
-        before, after = self._before, self.scale
+        before, after = self.before, self.scale
         about = (
             f"a decimal number such as {self.example}, as a number or a string, with at most {before} digits before and"
             f" {after} digits after the point, without an exponent or separators"

@@ -319,6 +319,8 @@ def test_the_load_of_a_newer_restore_point_has_a_notice(landing: Landing, releas
     assert counts(loaded) == (2, 2, 0, 0, 0, 0)
     [listed] = api.get("/backups").body["backups"]
     assert set(listed["tables"]) == {*DATASETS, "locations"}
+    note = "locations: this release has no such dataset, so it cannot be restored"
+    assert note in api.get(f"/dashboard/restore?point={released}").body
 
 
 def test_each_run_has_the_schemas_in_its_manifest(database: Database, s3: S3) -> None:

@@ -541,7 +541,9 @@ def expect_restores(api: FakeApi, backup: dict[str, Any] = BACKUP, **ended: Any)
 
 def test_restore_points_are_listed(api: FakeApi, run: Run) -> None:
     api.on("GET", "/backups", {"backups": [BACKUP, {**BACKUP, "verified_at": BACKUP["created_at"]}]})
-    head, first, second = (line.split("\t") for line in run("backups").stdout.splitlines())
+    done = run("backups")
+    assert done.stderr == ""
+    head, first, second = (line.split("\t") for line in done.stdout.splitlines())
     assert head == ["restore point", "age", "verified", "rows", "bytes"]
     assert (first[0], first[2:]) == (POINT, ["", str(1200 * len(TABLES)), str(500 * len(TABLES))])
     assert second[2].endswith(" ago")
@@ -569,6 +571,19 @@ def test_restore_all_restores_what_the_restore_point_contains(api: FakeApi, run:
     assert done.exit_code == 0, done.output
     assert [a.path.split("/")[1] for a in api.asked if a.method == "POST"] == ["departments", "jobs"]
     assert "hired_employees: not in this restore point" in done.stdout.splitlines()
+
+
+NEWER = {**BACKUP, "tables": {**BACKUP["tables"], "locations": {"rows": 3, "bytes": 5, "sha256": ""}}}
+
+
+def test_a_table_of_a_newer_release_is_named_and_not_restored(api: FakeApi, run: Run) -> None:
+    expect_restores(api, NEWER)
+    done = run("restore", "all", "--yes")
+    assert done.exit_code == 0, done.output
+    assert [a.path.split("/")[1] for a in api.asked if a.method == "POST"] == list(TABLES)
+    assert "locations: this release has no such dataset, so it is not restored" in done.stdout.splitlines()
+    listed = run("backups")
+    assert listed.stderr == f"locations: this release has no such dataset; it is in {POINT}\n"
 
 
 def test_restore_of_a_dataset_that_the_restore_point_lacks_names_what_it_contains(api: FakeApi, run: Run) -> None:

@@ -28,17 +28,18 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import Declarations
 from chalicelib.core.errors import Unprocessable
 from chalicelib.core.kinds.table import Kind
-from chalicelib.core.reasons import NOT_A_DATETIME, OUT_OF_RANGE
+from chalicelib.core.reasons import NOT_A_DATE, NOT_A_DATETIME, OUT_OF_RANGE
 from chalicelib.core.rules import check_object
 from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
 from tests.datetimes import EDGES
+from tests.kinds import texts
 from tests.openapi import Described, described
 
 OPERATIONS = list(operations())
 CLOSED = {"enum", "minimum"}  # schemas with these keywords say of every value whether the value is valid
 PARAMETERS = list({id(p): p for o in OPERATIONS for p in o.parameters if CLOSED & p.schema().keys()}.values())
 # Rows with these reasons match the pattern of the schema, because a pattern cannot check the calendar.
-CALENDAR = {str(NOT_A_DATETIME), str(OUT_OF_RANGE)}
+CALENDAR = {str(NOT_A_DATETIME), str(NOT_A_DATE), str(OUT_OF_RANGE)}
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +111,11 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_objects_are_closed(document: Described) -> None:
+    """The tables of a restore point are an exception: a newer release may have made it, with more tables."""
     schemas = document.document["components"]["schemas"]
-    assert [s for s in objects(schemas) if s.get("additionalProperties") is not False] == []
+    assert [s["properties"].keys() for s in objects(schemas) if s.get("additionalProperties") is not False] == [
+        DATASETS.keys()
+    ]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.id)
@@ -274,7 +278,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
 @given(data=st.data())
 def test_the_schema_accepts_a_row_if_the_rules_accept_it(dataset: Dataset, data: st.DataObject) -> None:
     def value(column: Column) -> st.SearchStrategy[Any]:
-        return VALUES[column.kind] | HOSTILE
+        return VALUES.get(column.kind, texts(column.kind)) | HOSTILE
 
     row = data.draw(
         st.fixed_dictionaries({}, optional={c.name: value(c) for c in dataset.columns} | {"more": st.just(1)})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.backups.verify import Ids
+from chalicelib.backups.integrity import Ids
 from infra.local.verify import verify_backups
 
 NEWER, OLDER = "20210727T160208.123456Z", "20210727T155908.123456Z"

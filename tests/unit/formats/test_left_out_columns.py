@@ -197,6 +197,21 @@ def test_the_decimals_of_ids_are_removed_beside_an_empty_reference() -> None:
     assert clean.for_copy() == b"1,Ann,\n2,Bob,7\n3,Cy,8\n"
 
 
+@pytest.mark.parametrize(
+    ("data", "copied"),
+    [
+        (b"1,5.00,3,9.0\n2,7.0,4,\n", b"1,5.00,3,9.0\n2,7.0,4,\n"),
+        (b"1,5.00,3,\n2.0,7.0,4.00,9.0\n", b"1,5.00,3,\n2,7.0,4,9.0\n"),
+        (b'"1","5.00","3","9.0"\r\n', b"1,5.00,3,9.0\n"),
+    ],
+)
+def test_the_decimals_of_decimal_numbers_and_texts_stay(data: bytes, copied: bytes) -> None:
+    price, count = Column("price", Kind.decimal(9, 2)), Column("count", Kind.WHOLE_NUMBER)
+    stock = Dataset("stock", "item", (STAFF.columns[0], price, count, Column("note", Kind.TEXT, optional=True)))
+    [clean] = Reader(stock, io.BytesIO(data), described(stock, data).layout)
+    assert clean.for_copy() == copied
+
+
 def test_a_staging_table_has_the_columns_of_the_file_only() -> None:
     layout = described(STAFF, b"mail,ID,shoe,name\n").layout
     sql = creation(StagingTable(STAFF, text_format(layout)))
