@@ -10,17 +10,22 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import check_fields, is_instant
 from chalicelib.core.streams import Peekable, skip
 from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Skipped, Token
 from chalicelib.formats.file_format import Format
 from chalicelib.ingest.file_reading import FileReading
-from tests.fuzz.oracle import Aside, Found, Names, Refused, Understood, is_whole, understood
+from tests.fuzz.oracle import Aside, Found, Names, Refused, Understood, is_nothing, is_whole, understood
 from tests.fuzz.staged import Row, Unaccounted, same, staged, value
+from tests.kinds import outcome
 
 _SENT = {d.name: [(column.name, *column.aliases) for column in d.columns] for d in DATASETS.values()}
 _ALL = [name for columns in _SENT.values() for names in columns for name in names]
-NAMES = {name: Names.of(columns, _ALL) for name, columns in _SENT.items()}
+NAMES = {
+    name: Names.of(columns, _ALL, sum(not column.may_be_absent for column in DATASETS[name].columns))
+    for name, columns in _SENT.items()
+}
 
 
 class Drip:
@@ -104,7 +109,7 @@ def check_csv(
             _refused(dataset, data, declared, way, drip, str(refusal))
         return 0
     reading = FileReading.of_file(dataset, Peekable(Drip(data, drip)), declared)
-    same("format", _shown(reading.file_format), _expected_format(expected, declared.dates))
+    same("format", _shown(reading.file_format), _expected_format(dataset, expected, declared.dates))
     rows, rejects = _expected(dataset, expected, declared.dates)
     reasons = []
     for way in _ways(data):
@@ -121,7 +126,7 @@ def check_csv(
         same(f"{way}: sum", found.rejected + sum(row is not None for row in found.rows), found.received)
         reasons.append([r.reasons for r in found.rejects])
     same("reasons", reasons, reasons[:1] * len(reasons))
-    _found_again(reading, data, drip, expected)
+    _found_again(dataset, reading, data, drip, expected)
     return len(expected.records)
 
 
@@ -145,10 +150,15 @@ def _shown(file_format: Format) -> tuple[object, ...]:
     return (*shown.values(), file_format.layout.positions, file_format.layout.has_sep_line, is_by_position)
 
 
-def _expected_format(expected: Understood, dates: Dates) -> tuple[object, ...]:
-    """The same as `_shown` returns. A first record without a number and a date is told by a notice."""
+def _expected_format(dataset: Dataset, expected: Understood, dates: Dates) -> tuple[object, ...]:
+    """The same as `_shown` returns. A first record without a number, a date and a value of its column is told by a
+    notice."""
     texts = [text.decode("utf-8", "replace") for text in expected.first or ()]
     is_odd = bool(texts) and not any(is_whole(text) or is_instant(text, dates) for text in texts)
+    is_odd = is_odd and not any(
+        c.kind is not Kind.TEXT and outcome(c.kind.check_in_file, dates, text)[0] == "valid"
+        for c, text in zip(dataset.columns, texts, strict=False)
+    )
     shown = ("csv", expected.delimiter.decode(), expected.encoding, expected.has_header, list(expected.ignored))
     return (*shown, expected.positions, expected.has_sep_line, is_odd)
 
@@ -165,9 +175,12 @@ def _expected(
             miscounted = f"expected {len(expected.positions)} fields, found {record.found}"
             rejects.append((record, QUOTING if record.found is None else (miscounted,)))
             continue
-        checked = check_fields(dataset, _in_order(expected.positions, record.fields), dates)
+        checked = check_fields(dataset, _said(dataset, expected, record.fields), dates)
         if checked.valid:
-            values = list(map(value, dataset.columns, map(str, checked.values)))
+            values = [
+                None if found is None else value(column, str(found))
+                for column, found in zip(dataset.columns, checked.values, strict=True)
+            ]
             rows[record.line - 1] = tuple(
                 Ignored(field) if at is None else values[at]
                 for at, field in zip(expected.positions, record.fields, strict=True)
@@ -191,15 +204,24 @@ def _ignored(copied: object, sent: bytes) -> bool:
     return copied is None or copied == sent.decode("utf-8", "replace")
 
 
-def _found_again(reading: FileReading, data: bytes, drip: int, expected: Understood) -> None:
+def _found_again(dataset: Dataset, reading: FileReading, data: bytes, drip: int, expected: Understood) -> None:
     """Check that the second reading of a file finds the records of the first one."""
     seeker = reading.seeker(Drip(data, drip))
     for record in expected.records:
         if record.fields is not None:
             again = seeker.record(record.line)
-            in_order = tuple(_in_order(expected.positions, record.fields))
+            in_order = tuple(_said(dataset, expected, record.fields))
             same("found again", (again.line, again.raw, again.fields), (record.line, record.raw, in_order))
 
 
-def _in_order(positions: tuple[int | None, ...], fields: tuple[bytes, ...]) -> list[bytes]:
-    return [fields[positions.index(at)] for at in range(sum(place is not None for place in positions))]
+def _said(dataset: Dataset, expected: Understood, fields: tuple[bytes, ...]) -> list[bytes | None]:
+    """The field of each column, or None for a column that the record leaves out. Without a header, empty fields at the
+    end leave out their columns."""
+    said = [
+        fields[expected.positions.index(at)] if at in expected.positions else None for at in range(len(dataset.columns))
+    ]
+    at = len(said) - 1
+    while not expected.has_header and dataset.columns[at].may_be_absent and is_nothing(said[at] or b""):
+        said[at] = None
+        at -= 1
+    return said

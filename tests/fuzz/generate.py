@@ -4,12 +4,13 @@ and random bytes."""
 from dataclasses import dataclass
 from random import Random
 
-from chalicelib.core.dataset import Dataset
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Declarations
 from chalicelib.core.kinds.table import Kind
 from tests.dialects import DECLARED, FOUND, LINE_ENDS, Dialect, written
 from tests.fuzz.mutate import mutated
+from tests.values import type_of
 
 TOKENS = (
     *(b'"', b'""', b'"""', b",", b"\n", b"\r\n", b"\r", b"\r\r\n", b"\0", b"\xff", b"\xc2\xa0", b"\xed\xa0\x80"),
@@ -123,6 +124,13 @@ _IDS = (
     "٣",
     " 4 ",
 )
+_OTHER_VALUES = {
+    "date": ("2021-07-27", "1999-12-31", "20210727", "2021-W30-2"),
+    "bigint": ("12", "-7", "9000000000", "007", "12.0"),
+    "boolean": ("true", "FALSE", "t", "no", "Y", "1", "0"),
+    "numeric": ("0.5", "-1.25", ".5", "7.", "+3", "00.10"),
+}
+_NUMBERS = ("NaN", "1e3", "1,5", "1.123456789012", "9" * 40, "-9223372036854775808", "9223372036854775808", "-0", "on")
 _NAMES = tuple(DATASETS)
 _IGNORED = (*[0] * 50, *[1] * 25, *[2] * 24, 410)
 _DRIPS = (1 << 20, 1 << 20, 64, 7, 3, 1)
@@ -168,7 +176,7 @@ def _declared(random: Random) -> Declarations:
 def _csv(random: Random, dataset: Dataset) -> tuple[bytes, Declarations]:
     """A file in any dialect, changed in half of the cases: before or after its text is encoded."""
     dialect = _dialect(random, dataset)
-    rows = [[_value(random, column.kind) for column in dataset.columns] for _ in range(random.randrange(1, 7))]
+    rows = [[_field(random, column) for column in dataset.columns] for _ in range(random.randrange(1, 7))]
     if random.random() < 0.1:
         rows.insert(random.randrange(len(rows) + 1), _header_again(random, dataset, dialect))
     text = written(dataset, rows, dialect)
@@ -199,8 +207,11 @@ def _dialect(random: Random, dataset: Dataset) -> Dialect:
     """How the text of a file is written; its encoding comes later."""
     columns, aliases = dataset.column_names, dict[str, str]()
     has_header = random.random() < 0.5
+    fewest = sum(not column.may_be_absent for column in dataset.columns)
+    columns = columns[: random.randint(fewest, len(columns))]
     if has_header:
-        names = [*columns, *(f"note_{number}" for number in range(random.choice(_IGNORED)))]
+        kept = [c.name for c in dataset.columns if not c.may_be_absent or random.random() < 0.7]
+        names = [*kept, *(f"note_{number}" for number in range(random.choice(_IGNORED)))]
         if random.random() < 0.5:
             random.shuffle(names)
         if random.random() < 0.05:
@@ -224,13 +235,19 @@ def _dialect(random: Random, dataset: Dataset) -> Dialect:
     )
 
 
+def _field(random: Random, column: Column) -> str:
+    return "" if column.may_be_absent and random.random() < 0.3 else _value(random, column.kind)
+
+
 def _value(random: Random, kind: Kind) -> str:
     usual = random.random() < 0.7
     if kind is Kind.ID:
         return str(random.randrange(1, 10**6)) if usual else random.choice(_IDS)
     if kind is Kind.TEXT:
         return random.choice(("Sales", "Ann Lund", "North & South")) if usual else random.choice(_TEXTS)
-    return "2021-07-27T16:02:08Z" if usual else random.choice(_TIMES)
+    if kind is Kind.INSTANT:
+        return "2021-07-27T16:02:08Z" if usual else random.choice(_TIMES)
+    return random.choice(_OTHER_VALUES[type_of(kind)]) if usual else random.choice((*_NUMBERS, *_TIMES, *_IDS))
 
 
 def _header_again(random: Random, dataset: Dataset, dialect: Dialect) -> list[str]:

