@@ -8,13 +8,14 @@ import time
 from bench.cases import CASES, Scale
 from bench.gate import gate
 from bench.http import requests_per_second
+from bench.other import other
 from bench.results import HEAD, Result, line, machine, write_json, write_svg
 from bench.rig import rig
 from infra.venv import ROOT
 
 QUICK = Scale(rows=100_000, large=500_000, huge=2_000_000, rounds=3)
 FULL = Scale(rows=1_000_000, large=5_000_000, huge=20_000_000, rounds=3)
-ALL = (*CASES, requests_per_second, gate)
+ALL = (*CASES, other, requests_per_second, gate)
 
 
 def main() -> int:

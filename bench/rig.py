@@ -50,12 +50,12 @@ _FILL = """
 
 
 class Worker:
-    """A separate process that runs the product's functions."""
+    """A separate process that runs the product's functions, with the code of the checkout `root`."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], root: Path = ROOT) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],
-            cwd=ROOT,
+            cwd=root,
             env={**os.environ, **env},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -84,11 +84,12 @@ class Worker:
 @dataclass
 class Rig:
     """The running services, and the operations that the measurements use. psql and pg_dump read and write files in
-    `folder`."""
+    `folder`. The product's functions have the code of the checkout `root`."""
 
     services: Services
     superuser_url: str
     folder: Path
+    root: Path = ROOT
     _sequence: int = 0
     _worker: Worker | None = field(default=None, repr=False)
 
@@ -171,7 +172,7 @@ class Rig:
     def worker(self) -> Worker:
         """Return the worker process that most measurements share. This process has usually loaded the code already."""
         if self._worker is None:
-            self._worker = Worker(self.environment)
+            self._worker = Worker(self.environment, self.root)
         return self._worker
 
     def put(self, key: str, body: bytes) -> dict[str, Any]:
@@ -192,10 +193,10 @@ class Rig:
         head = self.s3.head_object(Bucket=_BUCKETS["LANDING_BUCKET"], Key=key)
         return self.event(key, head["VersionId"])
 
-    def ingest(self, body: bytes, worker: Worker | None = None) -> dict[str, Any]:
+    def ingest(self, body: bytes, worker: Worker | None = None, key: str = "hired_employees.csv") -> dict[str, Any]:
         """Load a file with the function `ingest` of the product. Return the result of `Worker.call`, with the load as
         an additional member "load"."""
-        event = self.put("hired_employees.csv", body)
+        event = self.put(key, body)
         self.settle()
         response = (worker or self.worker).call("ingest", event)
         return {**response, "load": self.newest_load()}

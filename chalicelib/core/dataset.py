@@ -15,6 +15,8 @@ _RESERVED = frozenset({"restore_point", "seq", "oid", "ctid", "tableoid", "xmin"
 # A CSV file of rejects has columns of its own with these names. It could not be loaded if a column had one of them.
 _OF_REJECTS = frozenset({"line", "reasons", "raw", "left_out"})
 _NOT_COMPARED = re.compile(r"[\s_-]")  # in headers
+# The first parts of the paths of Hireflow's own routes.
+_ROUTES = frozenset({"backups", "dashboard", "docs", "health", "loads", "uploads"})
 _OF_STAGING = re.compile("ignored_[0-9]+")  # the names of the fields that no column holds, in staging tables
 
 
@@ -109,9 +111,7 @@ class Dataset:
     columns: tuple[Column, ...]
 
     def __post_init__(self) -> None:
-        for name in (self.name, self.route):
-            if not _NAME.fullmatch(name):
-                raise InvalidDeclaration(f"{name!r} is not a name of a dataset: {_RULE}")
+        self._require_names()
         first, *others = self.columns or (None,)
         if first is None or first.name != "id" or first.kind is not Kind.ID or first.parent or first.may_be_absent:
             raise InvalidDeclaration(f'the first column of {self.name} must be Column("id", Kind.ID)')
@@ -132,6 +132,15 @@ class Dataset:
                 raise InvalidDeclaration(
                     f"{self.name}: {column.name} refers to {self.name} itself: it must refer to another dataset"
                 )
+
+    def _require_names(self) -> None:
+        for name in (self.name, self.route):
+            if not _NAME.fullmatch(name):
+                raise InvalidDeclaration(f"{name!r} is not a name of a dataset: {_RULE}")
+            if name in _ROUTES or name.startswith(
+                "pg_"
+            ):  # Postgres looks for tables such as pg_class in its own schema
+                raise InvalidDeclaration(f"{name!r} cannot be the name of a dataset: choose another name")
 
     def _require_names_for_headers(self) -> None:
         """Raise InvalidDeclaration if the header of a file could mean two columns by the same name."""

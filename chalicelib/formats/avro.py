@@ -22,7 +22,7 @@ from chalicelib.formats import avro_values
 from chalicelib.formats.avro_codecs import damaged
 from chalicelib.formats.avro_container import Container
 from chalicelib.formats.avro_fields import AvroFields
-from chalicelib.formats.avro_schemas import AvroType, Coding
+from chalicelib.formats.avro_schemas import AvroType, Coding, DecimalType
 from chalicelib.formats.gzip_stream import Expansion
 
 CONTENT_TYPE = "application/avro"
@@ -81,7 +81,8 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
 
     # These loops run in C. A generator would be slower, because Python would resume its frame for every row.
     records = chain.from_iterable(
-        map(dict, map(zip, repeat(dataset.column_names), zip(*columns, strict=True))) for columns in blocks
+        map(dict, map(zip, repeat(dataset.column_names), zip(*map(_branches, dataset.columns, columns), strict=True)))
+        for columns in blocks
     )
     # fastavro converts every value that has a logical type. With a schema without logical types, it writes the same
     # bytes faster.
@@ -90,6 +91,17 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
     sink: Any = _Sink(target, skip=len(_head(plain, "deflate", sync)))  # has only the methods that fastavro calls
     # Larger blocks would make the file 1 % smaller, but writing them would take longer.
     writer(sink, plain, records, codec="deflate", sync_marker=sync)
+
+
+def _branches(column: Column, values: Sequence[Any]) -> Iterable[Any]:
+    """Return the values of a column for fastavro. A value of a union has the name of its branch, because fastavro would
+    otherwise try all branches."""
+    if not column.optional:
+        return values
+    branch = column.kind.avro_plain
+    if None not in values:
+        return zip(repeat(branch), values)
+    return [None if value is None else (branch, value) for value in values]
 
 
 def records(
@@ -195,7 +207,7 @@ def _plain_type(kind: AvroType, name: str, *, is_read: bool) -> Any:
     if kind.coding is Coding.VARINT:
         return "long"
     if kind.coding is Coding.BYTES:
-        return "string" if is_read and not kind.is_decimal else "bytes"
+        return "string" if is_read and not isinstance(kind, DecimalType) else "bytes"
     return "boolean" if kind.name == "boolean" else {"type": "fixed", "name": name, "size": kind.size}
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import AnyStr, TypeVar
 
+from chalicelib.core import reasons
 from chalicelib.core.dataset import Dataset
+from chalicelib.core.reasons import Problem
 from chalicelib.core.texts import is_blank
 from chalicelib.formats.formulas import unguarded
 
@@ -127,3 +129,11 @@ class CsvLayout:
         while kept > len(self.positions) and is_blank(fields[kept - 1]):
             kept -= 1
         return fields[:kept]
+
+    def miscounted(self, fields: Sequence[AnyStr]) -> Problem | None:
+        """Return the problem of a record with too few or too many fields, or None if their number is right."""
+        sent, wanted = len(fields), len(self.positions)
+        if sent == wanted:
+            return None
+        reason = reasons.TOO_FEW_FIELDS if sent < wanted else reasons.TOO_MANY_FIELDS
+        return reason.of(wanted=wanted, sent=sent)

@@ -98,18 +98,38 @@ def clean_lines(dataset: Dataset, layout: CsvLayout) -> re.Pattern[bytes]:
     return re.compile(rb"(?:(?>" + line + rb"\r{0,2}\n))*+")
 
 
+@dataclass(frozen=True)
+class Decimals:
+    """Removes the decimals of ids and whole numbers from runs of clean lines without quotes: `12.0` becomes `12`.
+
+    `line` matches a line, and `kept` is the replacement for it. `possible` matches a field that ends with such
+    decimals. `without` matches a run whose ids and whole numbers have none. Both are several times faster than a
+    replacement, which most files do not need: in them, `.0` stands only in texts and decimal numbers.
+    """
+
+    line: re.Pattern[bytes]
+    kept: bytes
+    possible: re.Pattern[bytes]
+    without: re.Pattern[bytes]
+
+    def removed(self, lines: bytes) -> bytes:
+        if b"." not in lines or not self.possible.search(lines) or self.without.fullmatch(lines):
+            return lines
+        return self.line.sub(self.kept, lines)
+
+
 @cache
-def decimal_ids(dataset: Dataset, layout: CsvLayout) -> tuple[re.Pattern[bytes], bytes]:
-    """Return the pattern of a clean line without quotes, and the replacement that removes the decimals of ids and whole
-    numbers: `12.0` becomes `12`."""
+def decimals(dataset: Dataset, layout: CsvLayout) -> Decimals:
+    """Return what removes the decimals from clean lines of this layout."""
     d = re.escape(layout.delimiter)
-    parts = []
-    for at, position in enumerate(layout.positions):
-        whole = b"" if position is None else dataset.columns[position].kind.whole
-        rest = rb"(?:" + whole + rb")?)" + CLEAN_DECIMALS if whole else rb"[^" + d + rb"\n]*+)"
-        parts.append(rb"(" + (d if at else b"") + rest)
-    kept = b"".join(rb"\g<%d>" % number for number in range(1, len(parts) + 1))
-    return re.compile(b"".join(parts) + rb"\n"), kept + rb"\n"
+    wholes = [b"" if at is None else dataset.columns[at].kind.whole for at in layout.positions]
+    fields = [rb"(?:" + whole + rb")?" if whole else rb"[^" + d + rb"\n]*+" for whole in wholes]
+    line = d.join(
+        rb"(" + field + rb")" + (CLEAN_DECIMALS if whole else b"") for field, whole in zip(fields, wholes, strict=True)
+    )
+    kept = layout.delimiter.join(rb"\g<%d>" % number for number in range(1, len(fields) + 1))
+    possible, without = rb"\.00?[" + d + rb"\n]", rb"(?:(?>" + d.join(fields) + rb"\n))*+"
+    return Decimals(re.compile(line + rb"\n"), kept + rb"\n", re.compile(possible), re.compile(without))
 
 
 def _clean_line(dataset: Dataset, layout: CsvLayout, d: bytes) -> bytes:

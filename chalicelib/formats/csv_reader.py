@@ -34,7 +34,15 @@ from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_faults import bad_quoting
 from chalicelib.formats.csv_header import is_header, refused_below, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_patterns import REST_OF_LINE, clean_lines, decimal_ids, patterns, split, without_terminator
+from chalicelib.formats.csv_patterns import (
+    REST_OF_LINE,
+    Decimals,
+    clean_lines,
+    decimals,
+    patterns,
+    split,
+    without_terminator,
+)
 
 CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
@@ -62,19 +70,19 @@ BEGINNING = Checkpoint()
 
 @dataclass(frozen=True)
 class Clean:
-    """A run of clean lines. `line` is the number of the first line, from 1. `decimals` is the pattern and the
-    replacement that remove the decimals of ids."""
+    """A run of clean lines. `line` is the number of the first line, from 1. `decimals` removes the decimals of ids and
+    whole numbers."""
 
     line: int
     data: bytes
     lines: int
-    decimals: tuple[re.Pattern[bytes], bytes]
+    decimals: Decimals
 
     def for_copy(self) -> bytes:
         """Return the run in COPY's text format, with the delimiter and the columns of the file."""
         data = self.data.replace(b'"', b"") if b'"' in self.data else self.data
         data = data.replace(b"\r", b"") if b"\r" in data else data
-        return self.decimals[0].sub(self.decimals[1], data) if b"." in data and b".0" in data else data
+        return self.decimals.removed(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,7 @@ class Reader:
         self._patterns = patterns(self._layout.delimiter)
         is_clean_possible = fast and not self._layout.is_corrected  # a line of corrected rejects may have apostrophes
         self._clean = clean_lines(dataset, self._layout) if is_clean_possible else None
-        self._decimals = decimal_ids(dataset, self._layout)
+        self._decimals = decimals(dataset, self._layout)
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
         self._position = 0
@@ -246,9 +254,9 @@ class Reader:
         fields = split(raw, self._layout.delimiter)
         if self._is_header(raw, fields):
             return Skipped(line, lines)
-        sent, wanted = self._layout.trimmed(fields), len(self._layout.positions)
-        if len(sent) != wanted:
-            return Record(line, lines, raw, problem=miscounted(wanted, len(sent)))
+        sent = self._layout.trimmed(fields)
+        if problem := self._layout.miscounted(sent):
+            return Record(line, lines, raw, problem=problem)
         return Record(line, lines, raw, self._layout.values(self._dataset, sent))
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
@@ -328,12 +336,6 @@ class Reader:
     def _advance(self, position: int, lines: int) -> None:
         self._position = position
         self._line += lines
-
-
-def miscounted(wanted: int, sent: int) -> Problem:
-    """Return the problem of a record that has too few or too many fields."""
-    reason = reasons.TOO_FEW_FIELDS if sent < wanted else reasons.TOO_MANY_FIELDS
-    return reason.of(wanted=wanted, sent=sent)
 
 
 def _is_utf8(data: bytes) -> bool:

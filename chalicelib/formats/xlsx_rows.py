@@ -11,8 +11,8 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.streams import MIB, Readable
 from chalicelib.formats.csv_header import read_header, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_patterns import clean_lines, decimal_ids
-from chalicelib.formats.csv_reader import MAX_RECORD, TOO_LONG, Clean, Record, Skipped, Token, miscounted
+from chalicelib.formats.csv_patterns import clean_lines, decimals
+from chalicelib.formats.csv_reader import MAX_RECORD, TOO_LONG, Clean, Record, Skipped, Token
 from chalicelib.formats.file_format import Format, notices_of
 from chalicelib.formats.xlsx import MAX_SIZE, Sheet, too_large
 
@@ -98,14 +98,14 @@ class XlsxRows:
 
     def _tokens(self, run: _Run) -> Iterator[Token]:
         """Split a run into clean lines, and records that the rules must check."""
-        clean, decimals = clean_lines(self.dataset, self.layout), decimal_ids(self.dataset, self.layout)
+        clean, without_decimals = clean_lines(self.dataset, self.layout), decimals(self.dataset, self.layout)
         data = "".join(f"{record}\n" for record in run.records).encode()
         at = position = 0
         while at < len(run.records):
             match = clean.match(data, position) if not self.layout.is_corrected else None
             if match and match.end() > position:
                 lines = match.group().count(b"\n")  # a clean line has no other line break
-                yield Clean(run.first + at, match.group(), lines, decimals)
+                yield Clean(run.first + at, match.group(), lines, without_decimals)
                 at, position = at + lines, match.end()
             else:
                 raw = run.records[at].encode()
@@ -118,9 +118,8 @@ class XlsxRows:
             return Skipped(line, 1)
         if len(raw) > MAX_RECORD:
             return Record(line, 1, raw[:MAX_RECORD], problem=TOO_LONG)
-        wanted = len(self.layout.positions)
-        if len(texts) != wanted:
-            return Record(line, 1, raw, problem=miscounted(wanted, len(texts)))
+        if problem := self.layout.miscounted(texts):
+            return Record(line, 1, raw, problem=problem)
         return Record(line, 1, raw, self.layout.values(self.dataset, fields))
 
 

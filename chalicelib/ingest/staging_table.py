@@ -14,7 +14,7 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.pg_copy import CopyFormat
 
-TEMPORARY = "staging"  # the name of the temporary staging table of a connection
+TEMPORARY = "_staging"  # the temporary staging table of a connection; no dataset has this name
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,9 @@ def require_migrations(datasets: Mapping[str, Dataset], versions: Path) -> None:
                 raise _no_column(name, column)
 
 
-def require_tables(datasets: Mapping[str, Dataset], connection: "Connection") -> None:
-    """Raise ConfigurationError for the first difference between the declared datasets and the tables."""
+def require_tables(datasets: Mapping[str, Dataset], connection: "Connection", *, are_later: bool = False) -> None:
+    """Raise ConfigurationError for the first difference between the declared datasets and the tables. If the tables
+    `are_later` than this release, they need only have the declared columns, with their types."""
     for name, dataset in datasets.items():
         stored = {column.name: column for column in _stored(name, connection)}
         if not stored:
@@ -66,12 +67,15 @@ def require_tables(datasets: Mapping[str, Dataset], connection: "Connection") ->
             found = stored.get(declared.name)
             if found is None:
                 raise _no_column(name, declared.name)
+            if are_later and found.sql_type == declared.sql_type:
+                continue
             if found != declared:
                 raise ConfigurationError(
                     f"datasets.py declares the column {declared.name} of {name} as {declared}, but in the database it"
                     f" is {found}, and no migration changes it: {_DO}"
                 )
-        _require_same_columns(dataset, [*stored], name)
+        if not are_later:
+            _require_same_columns(dataset, [*stored], name)
 
 
 def _require_same_columns(dataset: Dataset, stored: Sequence[str], table: str) -> None:

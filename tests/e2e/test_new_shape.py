@@ -5,6 +5,7 @@ Old and new files, requests and restore points work afterwards. The checkout in 
 """
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from infra.local.commands import Commands
+from infra.local.daemons import Daemon
 from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
@@ -21,17 +23,10 @@ from tests.checkouts import copied, passes
 from tests.e2e.cloud import Cloud, Row, counts
 from tests.e2e.earlier import Release, python_of, unpacked
 from tests.e2e.upgraded import DUE, MANY, interrupted, rest_of
+from tests.new_shape import declare
 
 _FOLDER = ROOT / ".local-shape"  # always the same folder, so that a run can delete what a killed run has left
 _WAIT = 1800  # seconds to wait until another run in the same checkout ends
-DATASETS = "chalicelib/core/datasets.py"
-LOCATIONS = """\
-    Dataset("locations", "location", (_id(), Column("city", Kind.TEXT), Column("opened", Kind.DATE, optional=True))),
-"""
-COLUMNS = """\
-            Column("email", Kind.TEXT, optional=True, example="ada@example.com"),
-            Column("location_id", Kind.ID, parent="locations", optional=True),
-"""
 DAY = "2021-07-27T16:02:08Z"
 
 
@@ -62,17 +57,8 @@ class Changed:
 
     def verify(self, point: str) -> list[Any]:
         """Return all faults of a restore point."""
-        report = self.cloud.commands.invoke("verify", {"restore_point": point})
+        report = self.cloud.commands.invoke_scheduled("verify", {"restore_point": point})
         return [*report["faults"], *(fault for table in report["tables"].values() for fault in table["faults"])]
-
-
-def declare(checkout: Path) -> None:
-    """Declare the dataset and the columns, as a user does."""
-    lines = (checkout / DATASETS).read_text().splitlines(keepends=True)
-    for anchor, text in (('Dataset("jobs"', LOCATIONS), ('Column("job_id", Kind.ID', COLUMNS)):
-        [place] = [number for number, line in enumerate(lines) if anchor in line]
-        lines[place + 1 : place + 1] = [text]
-    (checkout / DATASETS).write_text("".join(lines))
 
 
 def fill(cloud: Cloud) -> str:
@@ -103,7 +89,8 @@ def changed(stage: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iter
             point = fill(old)
             passes(checkout, "infra.migration", "email_and_locations")
             with interrupted(old):  # the loads of many files are at work
-                earlier.run("down")
+                Daemon(commands.state.folder / "aws", "aws").stop(signal.SIGTERM)  # as `make down` does first
+            earlier.run("down")
             later.run("up")
             cloud = Cloud(commands, commands.state.read_env(), documented=False)
             rest_of(cloud)

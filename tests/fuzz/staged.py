@@ -73,7 +73,8 @@ def staged(dataset: Dataset, tokens: Iterable[Token], copy_format: CopyFormat, d
     for _ in stager.run(database):
         pass
     data = b"".join(database.blocks)
-    rows = list(_copied_binary(dataset, data) if copy_format.head else _copied_text(dataset, copy_format.layout, data))
+    layout = copy_format.layout or CsvLayout.by_position(dataset)
+    rows = list(_copied_binary(dataset, data) if copy_format.head else _copied_text(dataset, layout, data))
     return Staged(rows, rejects.found, stager.received, stager.rejected)
 
 

@@ -17,7 +17,7 @@ OTHERS = (
         (
             _ID,
             Column("name", Kind.TEXT, about="name of the region", example="North", aliases=("region_name",)),
-            Column("order", Kind.WHOLE_NUMBER, about="place of the region in lists", example=3),
+            Column("order", Kind.WHOLE_NUMBER, about="place of the region in lists", example=300),
             Column("group", Kind.TEXT, about="name of the group of regions", example="Europe", optional=True),
         ),
     ),
@@ -63,7 +63,7 @@ OTHERS = (
             Column("approved_by", Kind.ID, parent="user", about="the user who approved it", optional=True),
             Column("discount", Kind.decimal(5, 4), about="part of the sum", example="0.1", default="0.0000"),
             Column("delivered", Kind.INSTANT, about="when the order was delivered", optional=True),
-            Column("items", Kind.WHOLE_NUMBER, about="number of items", example=12, optional=True),
+            Column("items", Kind.WHOLE_NUMBER, about="number of items", example=1200, optional=True),
         ),
     ),
     Dataset(

@@ -9,9 +9,11 @@ from chalicelib.api.http.problems import TYPE
 from chalicelib.api.http.requests import JSON
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.operations import operations
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from tests.integration.http_api import Api, Response
 from tests.openapi import described
+from tests.rows import ancestors
 
 RETENTION = timedelta(days=30)
 OPERATIONS = {operation.id: operation for operation in operations()}
@@ -67,10 +69,10 @@ def send(api: Api, operation: Operation, *, path: str = "", body: Any = None, **
     return api.send(operation.method, path or address(operation), headers=headers)
 
 
-def load_parents(api: Api) -> None:
-    """Store the department and the job to which the examples of hired employees refer."""
-    for name in ("upload_department", "upload_job"):
-        assert send(api, OPERATIONS[name]).status in (200, 201)
+def load_parents(api: Api, dataset: Dataset = DATASETS["hired_employees"]) -> None:
+    """Store the rows to which the examples of a dataset refer."""
+    for parent in ancestors(dataset):
+        assert send(api, OPERATIONS[f"upload_{parent.route}"]).status in (200, 201)
 
 
 def content(operation: Operation, status: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from tests.integration.api.openapi_examples import (
 from tests.integration.http_api import Api
 from tests.integration.s3_fixtures import S3
 from tests.openapi import described
+from tests.values import type_of
 
 DEMO_IDS = range(1, 201)
 
@@ -88,25 +89,32 @@ def test_the_newest_backup_is_listed_without_a_cursor(api: Api, database: Databa
 # --- accepted rows and files
 
 
+def another_value(dataset: Dataset) -> dict[str, Any]:
+    """Return a column with another valid value than the one in the example."""
+    others = {"text": "Another", "bigint": -7, "boolean": False}
+    return next({c.name: others[type_of(c.kind)]} for c in dataset.values if type_of(c.kind) in others)
+
+
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
 def test_the_responses_to_accepted_rows_equal_their_examples(api: Api, dataset: Dataset) -> None:
-    if dataset.references:
-        load_parents(api)
+    load_parents(api, dataset)
     operation = OPERATIONS[f"upload_{dataset.route}"]
     assert_as_shown(operation, 201, send(api, operation))
-    changed = upload_examples.row(dataset) | {dataset.values[0].name: "Another"}
+    changed = upload_examples.row(dataset) | another_value(dataset)
     assert_as_shown(operation, 200, send(api, operation, body=changed))
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
 def test_the_response_to_an_accepted_batch_equals_its_example(api: Api, dataset: Dataset) -> None:
-    if dataset.references:
-        load_parents(api)
+    load_parents(api, dataset)
     operation = OPERATIONS[f"upload_{dataset.route}_batch"]
+    faulty = upload_examples.faulty_row(dataset)
+    if faulty["id"] == 9001:  # the faulty row of the example has the id of a row that is accepted
+        faulty["id"] = 9003
     rows = [upload_examples.row(dataset), upload_examples.row(dataset, without_id=True)]
-    body = {"data": [*rows, upload_examples.faulty_row(dataset) | {"id": 9003}]}
+    body = {"data": [*rows, faulty]}
     response = send(api, operation, body=body)
-    response.body["rejected"][0]["row"]["id"] = 9001
+    response.body["rejected"][0]["row"]["id"] = upload_examples.faulty_row(dataset)["id"]
     assert_as_shown(operation, 200, response)
 
 

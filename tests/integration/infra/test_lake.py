@@ -25,7 +25,7 @@ from tests.integration.s3_fixtures import BACKUP, S3
 
 NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TYPES = {"int": "INTEGER", "string": "VARCHAR", "bigint": "BIGINT"}
+TYPES = {"int": "INTEGER", "string": "VARCHAR"}  # the types that have another name in DuckDB than in Athena
 
 EDGES = [  # the first and the last microsecond of years, quarters and days, also before 1970
     datetime(year, month, day, tzinfo=UTC) + timedelta(microseconds=shift)
@@ -44,8 +44,8 @@ class Lake:
     def __init__(self, s3: S3) -> None:
         self._s3, self._duck = s3, duckdb.connect()
         for dataset in DATASETS.values():
-            columns = ", ".join(f"{c.name} {TYPES[c.kind.athena]}" for c in dataset.columns)
-            self._duck.execute(f"CREATE TABLE {dataset.name} ({columns}, restore_point VARCHAR)")
+            columns = ", ".join(f"{c.quoted} {TYPES.get(c.kind.athena, c.kind.athena)}" for c in dataset.columns)
+            self._duck.execute(f"CREATE TABLE {dataset.table} ({columns}, restore_point VARCHAR)")
 
     def add(self, restore_point: str) -> None:
         for dataset in DATASETS.values():

@@ -43,7 +43,7 @@ def test_the_migration_gives_the_default_to_rows_without_a_value(postgres: Postg
     with connect(url) as owner:
         owner.run("SET session_replication_role = replica")  # the row needs no parents
         owner.run(f"INSERT INTO {DATASET.table} ({names}) VALUES ({values})")
-        assert owner.run(f"SELECT {COLUMN.quoted} FROM {DATASET.table}") == ([None],)
+        assert owner.run(f"SELECT {COLUMN.quoted} FROM {DATASET.table}") == [[None]]
     upgrade(url, tls="disable")
     with connect(url) as owner:
-        assert owner.run(f"SELECT {COLUMN.quoted} FROM {DATASET.table}") == ([COLUMN.default],)
+        assert owner.run(f"SELECT {COLUMN.quoted} FROM {DATASET.table}") == [[COLUMN.default]]
