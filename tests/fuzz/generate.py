@@ -4,12 +4,13 @@ and random bytes."""
 from dataclasses import dataclass
 from random import Random
 
-from chalicelib.core.dataset import Dataset
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Declarations
 from chalicelib.core.kinds.table import Kind
 from tests.dialects import DECLARED, FOUND, LINE_ENDS, Dialect, written
 from tests.fuzz.mutate import mutated
+from tests.other.declaration import OTHERS
 
 TOKENS = (
     *(b'"', b'""', b'"""', b",", b"\n", b"\r\n", b"\r", b"\r\r\n", b"\0", b"\xff", b"\xc2\xa0", b"\xed\xa0\x80"),
@@ -123,7 +124,22 @@ _IDS = (
     "٣",
     " 4 ",
 )
-_NAMES = tuple(DATASETS)
+_OF_OTHER_KINDS = (
+    "1.0",
+    "12.50",
+    "-0",
+    ".5",
+    "true",
+    "N",
+    "2021-07-27",
+    "20210727",
+    "27/07/2021",
+    " ",
+    "x",
+    "+7.00",
+    "9" * 20,
+)
+_DATASETS = tuple({dataset.name: dataset for dataset in (*OTHERS, *DATASETS.values())}.values())
 _IGNORED = (*[0] * 50, *[1] * 25, *[2] * 24, 410)
 _DRIPS = (1 << 20, 1 << 20, 64, 7, 3, 1)
 _LARGE_EVERY, _MOST_PIECES = 2000, 200
@@ -140,7 +156,7 @@ class CsvInput:
 
 
 def csv_input(random: Random) -> CsvInput:
-    dataset = DATASETS[random.choice(_NAMES)]
+    dataset = random.choice(_DATASETS)
     kind, drip, declared = random.random(), random.choice(_DRIPS), UNDECLARED
     if kind < 0.1:
         data = random.randbytes(random.randrange(120))
@@ -168,7 +184,7 @@ def _declared(random: Random) -> Declarations:
 def _csv(random: Random, dataset: Dataset) -> tuple[bytes, Declarations]:
     """A file in any dialect, changed in half of the cases: before or after its text is encoded."""
     dialect = _dialect(random, dataset)
-    rows = [[_value(random, column.kind) for column in dataset.columns] for _ in range(random.randrange(1, 7))]
+    rows = [[_field(random, column) for column in dataset.columns] for _ in range(random.randrange(1, 7))]
     if random.random() < 0.1:
         rows.insert(random.randrange(len(rows) + 1), _header_again(random, dataset, dialect))
     text = written(dataset, rows, dialect)
@@ -203,9 +219,14 @@ def _dialect(random: Random, dataset: Dataset) -> Dialect:
         names = [*columns, *(f"note_{number}" for number in range(random.choice(_IGNORED)))]
         if random.random() < 0.5:
             random.shuffle(names)
+        for name in dataset.column_names[dataset.fewest :]:
+            if random.random() < 0.3:
+                names.remove(name)
         if random.random() < 0.05:
             names.append(names[0]) if random.random() < 0.5 else names.pop()
         columns = tuple(names)
+    else:
+        columns = columns[: random.randint(dataset.fewest, len(columns))]
         for column in dataset.columns:
             spelled = random.choice((column.name, column.name.upper(), column.name.replace("_", " ").title()))
             aliases[column.name] = random.choice((spelled, spelled, *column.aliases))
@@ -224,8 +245,18 @@ def _dialect(random: Random, dataset: Dataset) -> Dialect:
     )
 
 
+def _field(random: Random, column: Column) -> str:
+    if column.may_be_absent and random.random() < 0.5:
+        return ""
+    return _value(random, column.kind)
+
+
 def _value(random: Random, kind: Kind) -> str:
     usual = random.random() < 0.7
+    if kind not in (Kind.ID, Kind.TEXT, Kind.INSTANT):
+        return random.choice(
+            _OF_OTHER_KINDS if random.random() < 0.3 else (str(kind.example), str(kind.example), "", "7", "t")
+        )
     if kind is Kind.ID:
         return str(random.randrange(1, 10**6)) if usual else random.choice(_IDS)
     if kind is Kind.TEXT:

@@ -66,15 +66,18 @@ class Aside(Exception):
 
 @dataclass(frozen=True)
 class Names:
-    """The names that may stand in headers: those of each column of the dataset, and those of all datasets."""
+    """The names that may stand in headers: those of each column of the dataset, and those of all datasets. The first
+    `fewest` columns must be in every file."""
 
     columns: tuple[frozenset[str], ...]
     everywhere: frozenset[str]
+    fewest: int
 
     @classmethod
-    def of(cls, dataset: Sequence[Sequence[str]], all_names: Sequence[str]) -> "Names":
+    def of(cls, dataset: Sequence[Sequence[str]], all_names: Sequence[str], fewest: int) -> "Names":
         """`dataset` has the name and the aliases of each column."""
-        return cls(tuple(frozenset(map(bare_name, names)) for names in dataset), frozenset(map(bare_name, all_names)))
+        columns = tuple(frozenset(map(bare_name, names)) for names in dataset)
+        return cls(columns, frozenset(map(bare_name, all_names)), fewest)
 
     def place(self, name: str) -> int | None:
         """The column that a bare name stands for."""
@@ -122,8 +125,8 @@ def understood(data: bytes, names: Names, encoding: str | None = None, delimiter
     sep_lines = 0 if sep is None else 1
     head_lines = text_lines(head) if complete else head.split(b"\n")
     chosen = ord(delimiter) if delimiter else sep or _fitting(head_lines[sep_lines:], names, complete)
-    seen = next(records(head_lines[sep_lines:], chosen, complete=complete), None)
-    seen = None if seen is None or seen.is_cut else seen
+    whole = [split for split in records(head_lines[sep_lines:], chosen, complete=complete) if not split.is_cut]
+    seen = whole[0] if whole else None
     header = _header(seen.fields, names) if seen and seen.fields is not None else None
     found = Understood(_byte_order(encoding, data), bytes([chosen]), tuple(range(len(names.columns))))
     found.has_sep_line = bool(sep_lines)
@@ -132,6 +135,9 @@ def understood(data: bytes, names: Names, encoding: str | None = None, delimiter
         found.has_header = True
     elif seen:
         found.first = seen.fields
+        counts = [len(split.fields) for split in whole if split.fields is not None]
+        if counts:
+            found.positions = tuple(range(sorted((names.fewest, counts[0], len(names.columns)))[1]))
     lines = text_lines(text)
     found.lines = len(lines)
     _read(found, records(lines[sep_lines:], chosen), sep_lines, names, is_known=seen is not None)
@@ -147,10 +153,10 @@ def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, 
             continue
         if number == 0 and not is_known and fields is not None and _is_header(fields, names):
             raise Refused("the header names ")  # it does not end within the first 64 KiB
-        if _is_repeated(split, found.positions, names) and not split.is_open:
+        if _is_repeated(split, found, names) and not split.is_open:
             continue
         if fields is not None:
-            while len(fields) > width and _is_nothing(fields[-1]):
+            while len(fields) > width and is_nothing(fields[-1]):
                 fields = fields[:-1]
         count = None if fields is None else len(fields)
         fits = fields if count == width else None
@@ -239,7 +245,7 @@ def _fitting(lines: list[bytes], names: Names, complete: bool) -> int:
     """The delimiter: a comma if any record fits by it, or if none fits at all; else that by which most fit."""
     fitting = {}
     for delimiter in (_COMMA, *_OTHERS):
-        width, id_at, fitting[delimiter] = len(names.columns), 0, 0
+        widths, id_at, fitting[delimiter] = (names.fewest, len(names.columns)), 0, 0
         for number, split in enumerate(records(lines, delimiter, complete=complete)):
             if split.is_cut:
                 break
@@ -249,20 +255,21 @@ def _fitting(lines: list[bytes], names: Names, complete: bool) -> int:
                 fitting[delimiter] += 1
                 positions = tuple(names.place(bare_name(t)) for t in _texts(_without_empty_end(split.fields)))
                 if _faultless(positions, names):
-                    width, id_at = len(positions), positions.index(0)
+                    widths, id_at = (len(positions), len(positions)), positions.index(0)
             else:
-                fitting[delimiter] += _fits(split.fields, width, id_at)
+                fitting[delimiter] += _fits(split.fields, widths, id_at)
         if delimiter == _COMMA and fitting[_COMMA]:
             return _COMMA
     best = max(fitting, key=lambda delimiter: fitting[delimiter])  # the first of equal ones
     return best if fitting[best] else _COMMA
 
 
-def _fits(fields: tuple[bytes, ...], width: int, id_at: int) -> bool:
+def _fits(fields: tuple[bytes, ...], widths: tuple[int, int], id_at: int) -> bool:
     """Whether a record has the columns, and a whole number as its id. White space around the number may be anything
     but a tab: that belongs to a file that is separated by tabs."""
     texts = _texts(fields)
-    if len(texts) < width or not all(map(_is_nothing, fields[width:])) or "\t" in texts[id_at]:
+    fewest, most = widths
+    if len(texts) < fewest or not all(map(is_nothing, fields[most:])) or "\t" in texts[id_at]:
         return False
     return is_whole(texts[id_at])
 
@@ -279,8 +286,10 @@ def _header(fields: tuple[bytes, ...], names: Names) -> tuple[tuple[int | None, 
 
 
 def _faultless(positions: Sequence[int | None], names: Names) -> bool:
-    """Whether each column is there once, and the header is not too wide for a row of Postgres."""
-    return len(positions) <= MAX_COLUMNS and all(positions.count(place) == 1 for place in range(len(names.columns)))
+    """Whether each column is there once, or not at all if it may be left out, and the header is not too wide for a row
+    of Postgres."""
+    times = [positions.count(place) for place in range(len(names.columns))]
+    return len(positions) <= MAX_COLUMNS and max(times) == 1 and all(times[: names.fewest])
 
 
 def _is_header(fields: Sequence[bytes], names: Names) -> bool:
@@ -288,16 +297,17 @@ def _is_header(fields: Sequence[bytes], names: Names) -> bool:
     return any(bare_name(text) in names.everywhere for text in texts) and not any(map(is_whole, texts))
 
 
-def _is_repeated(split: Split, positions: tuple[int | None, ...], names: Names) -> bool:
+def _is_repeated(split: Split, found: Understood, names: Names) -> bool:
     """Whether a record below the first one is the header again. Raises Refused if it is another header.
 
     At least two fields must be names, because a word in a row may look like one. A record that could be a row is never
     a header. Programs that write spaces before quotes make headers that cannot be split: quotes do not count here.
     """
+    positions = found.positions
     if split.fields is not None and len(split.fields) >= len(positions):
         if is_whole(_texts(split.fields)[positions.index(0)]):
             return False
-        if len(split.fields) < 4096 and _equals(split.fields, positions, names):
+        if len(split.fields) < 4096 and _equals(split.fields, found, names):
             return True
     line = re.split(rb"[\r\n]", split.raw)[0]
     fields = _without_empty_end(re.split(rb"[,;|\t]", line))
@@ -310,12 +320,21 @@ def _is_repeated(split: Split, positions: tuple[int | None, ...], names: Names) 
         if name in names.everywhere and names.place(name) != place:
             raise Refused("the header names ")
     is_whole_record = line == split.raw.rstrip(b"\r\n")  # otherwise rows follow the header in the same record
-    return is_whole_record and {names.place(name) for name in bare} >= set(range(len(names.columns)))
+    named = {names.place(name) for name in bare if name in names.everywhere}
+    return is_whole_record and named >= set(positions) - {None}
 
 
-def _equals(fields: tuple[bytes, ...], positions: tuple[int | None, ...], names: Names) -> bool:
-    """Whether these fields name just the columns that the positions have."""
-    return tuple(names.place(bare_name(text)) for text in _texts(_without_empty_end(fields))) == positions
+def _equals(fields: tuple[bytes, ...], found: Understood, names: Names) -> bool:
+    """Whether these fields name just the columns of the file, or fewer columns where empty fields say nothing. Raises
+    Refused if they name other columns, and empty fields fill their number up."""
+    named = tuple(names.place(bare_name(text)) for text in _texts(_without_empty_end(fields)))
+    if named == found.positions:
+        return True
+    if names.fewest == len(names.columns) or len(named) >= len(found.positions) or len({*named} - {None}) < 2:
+        return False
+    if found.has_header or named != found.positions[: len(named)]:
+        raise Refused("the header names ")
+    return len(named) >= names.fewest
 
 
 def _without_empty_end(fields: Sequence[bytes]) -> list[bytes]:
@@ -325,7 +344,7 @@ def _without_empty_end(fields: Sequence[bytes]) -> list[bytes]:
     return kept
 
 
-def _is_nothing(field: bytes) -> bool:
+def is_nothing(field: bytes) -> bool:
     return all(c.isspace() or ord(c) in _INVISIBLE for c in field.decode("utf-8", "replace"))
 
 
