@@ -5,12 +5,14 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
-from chalicelib.core.dataset import Dataset
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.kinds.table import Kind
+from chalicelib.core.kinds.values import Broken, Missing
 from chalicelib.core.rules import check_fields, is_instant
 from chalicelib.core.streams import Peekable, skip
 from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Skipped, Token
@@ -18,14 +20,15 @@ from chalicelib.formats.file_format import Format
 from chalicelib.ingest.file_reading import FileReading
 from tests.fuzz.oracle import Aside, Found, Names, Refused, Understood, is_nothing, is_whole, understood
 from tests.fuzz.staged import Row, Unaccounted, same, staged, value
-from tests.kinds import outcome
 
-_SENT = {d.name: [(column.name, *column.aliases) for column in d.columns] for d in DATASETS.values()}
-_ALL = [name for columns in _SENT.values() for names in columns for name in names]
-NAMES = {
-    name: Names.of(columns, _ALL, sum(not column.may_be_absent for column in DATASETS[name].columns))
-    for name, columns in _SENT.items()
-}
+_ALL = [name for d in DATASETS.values() for column in d.columns for name in (column.name, *column.aliases)]
+
+
+@cache
+def names_of(dataset: Dataset) -> Names:
+    """Return what the oracle has to know about a dataset."""
+    sent = [(column.name, *column.aliases) for column in dataset.columns]
+    return Names.of(sent, _ALL, sum(not column.may_be_absent for column in dataset.columns))
 
 
 class Drip:
@@ -99,7 +102,7 @@ def check_csv(
 
     Raises Unaccounted if the results of the product and the oracle differ."""
     try:
-        expected = oracle(data, NAMES[dataset.name], declared.encoding, declared.delimiter)
+        expected = oracle(data, names_of(dataset), declared.encoding, declared.delimiter)
     except Aside:
         with suppress(LoadError):
             FileReading.of_file(dataset, Peekable(io.BytesIO(data)), declared)
@@ -126,7 +129,7 @@ def check_csv(
         same(f"{way}: sum", found.rejected + sum(row is not None for row in found.rows), found.received)
         reasons.append([r.reasons for r in found.rejects])
     same("reasons", reasons, reasons[:1] * len(reasons))
-    _found_again(dataset, reading, data, drip, expected)
+    _found_again(reading, data, drip, expected)
     return len(expected.records)
 
 
@@ -154,13 +157,22 @@ def _expected_format(dataset: Dataset, expected: Understood, dates: Dates) -> tu
     """The same as `_shown` returns. A first record without a number, a date and a value of its column is told by a
     notice."""
     texts = [text.decode("utf-8", "replace") for text in expected.first or ()]
-    is_odd = bool(texts) and not any(is_whole(text) or is_instant(text, dates) for text in texts)
-    is_odd = is_odd and not any(
-        c.kind is not Kind.TEXT and outcome(c.kind.check_in_file, dates, text)[0] == "valid"
-        for c, text in zip(dataset.columns, texts, strict=False)
-    )
+    is_row = any(is_whole(text) or is_instant(text, dates) for text in texts)
+    is_row = is_row or any(_is_value(column, text, dates) for column, text in zip(dataset.columns, texts, strict=False))
+    is_odd = bool(texts) and not is_row
     shown = ("csv", expected.delimiter.decode(), expected.encoding, expected.has_header, list(expected.ignored))
     return (*shown, expected.positions, expected.has_sep_line, is_odd)
+
+
+def _is_value(column: Column, text: str, dates: Dates) -> bool:
+    """Whether a text is a value of a column whose values are not texts."""
+    if column.kind is Kind.TEXT:
+        return False
+    try:
+        column.kind.check_in_file(dates, text)
+    except (Broken, Missing):
+        return False
+    return True
 
 
 def _expected(
@@ -175,12 +187,10 @@ def _expected(
             miscounted = f"expected {len(expected.positions)} fields, found {record.found}"
             rejects.append((record, QUOTING if record.found is None else (miscounted,)))
             continue
-        checked = check_fields(dataset, _said(dataset, expected, record.fields), dates)
+        checked = check_fields(dataset, _in_order(dataset, expected, record.fields), dates)
         if checked.valid:
-            values = [
-                None if found is None else value(column, str(found))
-                for column, found in zip(dataset.columns, checked.values, strict=True)
-            ]
+            stored = zip(dataset.columns, checked.values, strict=True)
+            values = [None if sent is None else value(column, str(sent)) for column, sent in stored]
             rows[record.line - 1] = tuple(
                 Ignored(field) if at is None else values[at]
                 for at, field in zip(expected.positions, record.fields, strict=True)
@@ -204,24 +214,21 @@ def _ignored(copied: object, sent: bytes) -> bool:
     return copied is None or copied == sent.decode("utf-8", "replace")
 
 
-def _found_again(dataset: Dataset, reading: FileReading, data: bytes, drip: int, expected: Understood) -> None:
+def _found_again(reading: FileReading, data: bytes, drip: int, expected: Understood) -> None:
     """Check that the second reading of a file finds the records of the first one."""
     seeker = reading.seeker(Drip(data, drip))
     for record in expected.records:
         if record.fields is not None:
             again = seeker.record(record.line)
-            in_order = tuple(_said(dataset, expected, record.fields))
+            in_order = tuple(_in_order(reading.dataset, expected, record.fields))
             same("found again", (again.line, again.raw, again.fields), (record.line, record.raw, in_order))
 
 
-def _said(dataset: Dataset, expected: Understood, fields: tuple[bytes, ...]) -> list[bytes | None]:
-    """The field of each column, or None for a column that the record leaves out. Without a header, empty fields at the
-    end leave out their columns."""
-    said = [
-        fields[expected.positions.index(at)] if at in expected.positions else None for at in range(len(dataset.columns))
-    ]
-    at = len(said) - 1
-    while not expected.has_header and dataset.columns[at].may_be_absent and is_nothing(said[at] or b""):
-        said[at] = None
-        at -= 1
-    return said
+def _in_order(dataset: Dataset, expected: Understood, fields: tuple[bytes, ...]) -> list[bytes | None]:
+    """The field of each column, None for one that the record leaves out."""
+    positions, found = expected.positions, list[bytes | None]()
+    for at, column in enumerate(dataset.columns):
+        field = fields[positions.index(at)] if at in positions else None
+        says_nothing = not expected.has_header and column.may_be_absent and all(map(is_nothing, fields[at:]))
+        found.append(None if says_nothing else field)
+    return found

@@ -66,18 +66,18 @@ class Aside(Exception):
 
 @dataclass(frozen=True)
 class Names:
-    """The names that may stand in headers: those of each column of the dataset, and those of all datasets. `fewest` is
-    the number of columns that no row may leave out; they come first."""
+    """The names that may stand in headers: those of each column of the dataset, and those of all datasets. The first
+    `fewest` columns must be in every file."""
 
     columns: tuple[frozenset[str], ...]
     everywhere: frozenset[str]
     fewest: int
 
     @classmethod
-    def of(cls, dataset: Sequence[Sequence[str]], all_names: Sequence[str], fewest: int | None = None) -> "Names":
+    def of(cls, dataset: Sequence[Sequence[str]], all_names: Sequence[str], fewest: int) -> "Names":
         """`dataset` has the name and the aliases of each column."""
         columns = tuple(frozenset(map(bare_name, names)) for names in dataset)
-        return cls(columns, frozenset(map(bare_name, all_names)), len(columns) if fewest is None else fewest)
+        return cls(columns, frozenset(map(bare_name, all_names)), fewest)
 
     def place(self, name: str) -> int | None:
         """The column that a bare name stands for."""
@@ -125,33 +125,23 @@ def understood(data: bytes, names: Names, encoding: str | None = None, delimiter
     sep_lines = 0 if sep is None else 1
     head_lines = text_lines(head) if complete else head.split(b"\n")
     chosen = ord(delimiter) if delimiter else sep or _fitting(head_lines[sep_lines:], names, complete)
-    seen = next(records(head_lines[sep_lines:], chosen, complete=complete), None)
-    seen = None if seen is None or seen.is_cut else seen
+    whole = [split for split in records(head_lines[sep_lines:], chosen, complete=complete) if not split.is_cut]
+    seen = whole[0] if whole else None
     header = _header(seen.fields, names) if seen and seen.fields is not None else None
     found = Understood(_byte_order(encoding, data), bytes([chosen]), tuple(range(len(names.columns))))
     found.has_sep_line = bool(sep_lines)
     if header:
         found.positions, found.ignored = header
         found.has_header = True
-    else:
-        found.first = seen.fields if seen else None
-        wide = _first_fields(head_lines[sep_lines:], chosen, complete)
-        if wide is not None:
-            found.positions = tuple(range(max(names.fewest, min(wide, len(names.columns)))))
+    elif seen:
+        found.first = seen.fields
+        counts = [len(split.fields) for split in whole if split.fields is not None]
+        if counts:
+            found.positions = tuple(range(sorted((names.fewest, counts[0], len(names.columns)))[1]))
     lines = text_lines(text)
     found.lines = len(lines)
     _read(found, records(lines[sep_lines:], chosen), sep_lines, names, is_known=seen is not None)
     return found
-
-
-def _first_fields(lines: list[bytes], delimiter: int, complete: bool) -> int | None:
-    """The number of fields of the first record that can be split; it fixes how many columns the file has."""
-    for split in records(lines, delimiter, complete=complete):
-        if split.is_cut:
-            return None
-        if split.fields is not None:
-            return len(split.fields)
-    return None
 
 
 def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, *, is_known: bool) -> None:
@@ -163,7 +153,7 @@ def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, 
             continue
         if number == 0 and not is_known and fields is not None and _is_header(fields, names):
             raise Refused("the header names ")  # it does not end within the first 64 KiB
-        if _is_repeated(split, found.positions, names, has_header=found.has_header) and not split.is_open:
+        if _is_repeated(split, found, names) and not split.is_open:
             continue
         if fields is not None:
             while len(fields) > width and is_nothing(fields[-1]):
@@ -255,7 +245,7 @@ def _fitting(lines: list[bytes], names: Names, complete: bool) -> int:
     """The delimiter: a comma if any record fits by it, or if none fits at all; else that by which most fit."""
     fitting = {}
     for delimiter in (_COMMA, *_OTHERS):
-        fewest, width, id_at, fitting[delimiter] = names.fewest, len(names.columns), 0, 0
+        widths, id_at, fitting[delimiter] = (names.fewest, len(names.columns)), 0, 0
         for number, split in enumerate(records(lines, delimiter, complete=complete)):
             if split.is_cut:
                 break
@@ -265,20 +255,21 @@ def _fitting(lines: list[bytes], names: Names, complete: bool) -> int:
                 fitting[delimiter] += 1
                 positions = tuple(names.place(bare_name(t)) for t in _texts(_without_empty_end(split.fields)))
                 if _faultless(positions, names):
-                    fewest, width, id_at = len(positions), len(positions), positions.index(0)
+                    widths, id_at = (len(positions), len(positions)), positions.index(0)
             else:
-                fitting[delimiter] += _fits(split.fields, fewest, width, id_at)
+                fitting[delimiter] += _fits(split.fields, widths, id_at)
         if delimiter == _COMMA and fitting[_COMMA]:
             return _COMMA
     best = max(fitting, key=lambda delimiter: fitting[delimiter])  # the first of equal ones
     return best if fitting[best] else _COMMA
 
 
-def _fits(fields: tuple[bytes, ...], fewest: int, width: int, id_at: int) -> bool:
+def _fits(fields: tuple[bytes, ...], widths: tuple[int, int], id_at: int) -> bool:
     """Whether a record has the columns, and a whole number as its id. White space around the number may be anything
     but a tab: that belongs to a file that is separated by tabs."""
     texts = _texts(fields)
-    if len(texts) < fewest or not all(map(is_nothing, fields[width:])) or "\t" in texts[id_at]:
+    fewest, most = widths
+    if len(texts) < fewest or not all(map(is_nothing, fields[most:])) or "\t" in texts[id_at]:
         return False
     return is_whole(texts[id_at])
 
@@ -295,10 +286,10 @@ def _header(fields: tuple[bytes, ...], names: Names) -> tuple[tuple[int | None, 
 
 
 def _faultless(positions: Sequence[int | None], names: Names) -> bool:
-    """Whether each column is there once, unless it may be missing, and the header is not too wide for a row of
-    Postgres."""
-    counts = [positions.count(place) for place in range(len(names.columns))]
-    return len(positions) <= MAX_COLUMNS and max(counts) == 1 and 0 not in counts[: names.fewest]
+    """Whether each column is there once, or not at all if it may be left out, and the header is not too wide for a row
+    of Postgres."""
+    times = [positions.count(place) for place in range(len(names.columns))]
+    return len(positions) <= MAX_COLUMNS and max(times) == 1 and all(times[: names.fewest])
 
 
 def _is_header(fields: Sequence[bytes], names: Names) -> bool:
@@ -306,18 +297,17 @@ def _is_header(fields: Sequence[bytes], names: Names) -> bool:
     return any(bare_name(text) in names.everywhere for text in texts) and not any(map(is_whole, texts))
 
 
-def _is_repeated(split: Split, positions: tuple[int | None, ...], names: Names, *, has_header: bool) -> bool:
+def _is_repeated(split: Split, found: Understood, names: Names) -> bool:
     """Whether a record below the first one is the header again. Raises Refused if it is another header.
 
     At least two fields must be names, because a word in a row may look like one. A record that could be a row is never
     a header. Programs that write spaces before quotes make headers that cannot be split: quotes do not count here.
     """
+    positions = found.positions
     if split.fields is not None and len(split.fields) >= len(positions):
         if is_whole(_texts(split.fields)[positions.index(0)]):
             return False
-        if len(split.fields) < 4096 and _equals(split.fields, positions, names):
-            return True
-        if _is_shorter(split.fields, positions, names, has_header=has_header):
+        if len(split.fields) < 4096 and _equals(split.fields, found, names):
             return True
     line = re.split(rb"[\r\n]", split.raw)[0]
     fields = _without_empty_end(re.split(rb"[,;|\t]", line))
@@ -330,26 +320,21 @@ def _is_repeated(split: Split, positions: tuple[int | None, ...], names: Names, 
         if name in names.everywhere and names.place(name) != place:
             raise Refused("the header names ")
     is_whole_record = line == split.raw.rstrip(b"\r\n")  # otherwise rows follow the header in the same record
-    return is_whole_record and {names.place(name) for name in bare} >= {
-        place for place in positions if place is not None
-    }
+    named = {names.place(name) for name in bare if name in names.everywhere}
+    return is_whole_record and named >= set(positions) - {None}
 
 
-def _is_shorter(fields: Sequence[bytes], positions: tuple[int | None, ...], names: Names, *, has_header: bool) -> bool:
-    """Whether a record is a header of fewer columns, filled up with empty fields. Raises Refused if the rows below it
-    would be stored in other columns, or would be NULL in columns that they leave out."""
-    places = tuple(names.place(bare_name(text)) for text in _texts(_without_empty_end(fields)))
-    named = sum(place is not None for place in places)
-    if named < 2 or names.fewest == len(names.columns) or len(places) >= len(positions):
+def _equals(fields: tuple[bytes, ...], found: Understood, names: Names) -> bool:
+    """Whether these fields name just the columns of the file, or fewer columns where empty fields say nothing. Raises
+    Refused if they name other columns, and empty fields fill their number up."""
+    named = tuple(names.place(bare_name(text)) for text in _texts(_without_empty_end(fields)))
+    if named == found.positions:
+        return True
+    if names.fewest == len(names.columns) or len(named) >= len(found.positions) or len({*named} - {None}) < 2:
         return False
-    if has_header or places != positions[: len(places)]:
+    if found.has_header or named != found.positions[: len(named)]:
         raise Refused("the header names ")
-    return len(places) >= names.fewest
-
-
-def _equals(fields: tuple[bytes, ...], positions: tuple[int | None, ...], names: Names) -> bool:
-    """Whether these fields name just the columns that the positions have."""
-    return tuple(names.place(bare_name(text)) for text in _texts(_without_empty_end(fields))) == positions
+    return len(named) >= names.fewest
 
 
 def _without_empty_end(fields: Sequence[bytes]) -> list[bytes]:

@@ -16,7 +16,7 @@ from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.pg_copy import text_format
 from tests.dialects import DECLARED, FOUND
 from tests.fuzz.campaign import run
-from tests.fuzz.check import NAMES, check_csv
+from tests.fuzz.check import check_csv, names_of
 from tests.fuzz.check_avro import check_avro
 from tests.fuzz.generate import TOKENS, csv_input
 from tests.fuzz.generate_avro import avro_files
@@ -30,7 +30,7 @@ DECLARATIONS = [UNDECLARED, *(Declarations.of({"encoding": name}) for name in ("
 
 def read(data: bytes, dataset: str = "jobs", **declared: str) -> tuple[Understood, list[tuple[int, object]]]:
     """The oracle's format, and (line, fields or None) of each of its records."""
-    found = understood(data, NAMES[dataset], **declared)
+    found = understood(data, names_of(DATASETS[dataset]), **declared)
     return found, [(record.line, record.fields) for record in found.records]
 
 
@@ -56,7 +56,7 @@ def test_the_generator_writes_every_dialect() -> None:
     for _ in range(3000):
         sent = csv_input(random)
         try:
-            found = understood(sent.data, NAMES[sent.dataset.name], sent.declared.encoding, sent.declared.delimiter)
+            found = understood(sent.data, names_of(sent.dataset), sent.declared.encoding, sent.declared.delimiter)
         except Refused as refusal:
             seen.add(str(refusal))
             continue
