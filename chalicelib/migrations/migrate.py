@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DBAPIError
 
-_VERSIONS = Path(__file__).parent / "versions"
+VERSIONS = Path(__file__).parent / "versions"
 _REFUSED = "28"  # the SQLSTATEs for a wrong user or password begin with these characters
 _RAISED = "P0001"  # the SQLSTATE of RAISE EXCEPTION
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
@@ -132,8 +132,10 @@ def _fields(error: "DBAPIError") -> dict[str, str]:
     return fields if isinstance(fields, dict) else {}
 
 
-def check_datasets(versions: Path = _VERSIONS) -> None:
-    """Check without a database that the migrations add every dataset and column. Raises ConfigurationError."""
+def check_datasets(versions: Path = VERSIONS) -> None:
+    """Check without a database that each migration follows another one, and that they add every dataset and column.
+    Raises ConfigurationError."""
+    shape.require_one_line(versions)
     shape.require_migrations(DATASETS, versions)
 
 
