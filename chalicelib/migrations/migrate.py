@@ -83,9 +83,11 @@ def upgrade(
 def _later_revision(connection: "Connection") -> str | None:
     """Return the revision of the database if a later release has migrated it, else None."""
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     current = MigrationContext.configure(connection).get_current_revision()
-    return current if current is not None and current > head() else None
+    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+    return current if current and current not in known and current > max(known) else None
 
 
 @contextmanager
