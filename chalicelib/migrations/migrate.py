@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DBAPIError
 
-_VERSIONS = Path(__file__).parent / "versions"
+VERSIONS = Path(__file__).parent / "versions"
 _REFUSED = "28"  # the SQLSTATEs for a wrong user or password begin with these characters
 _RAISED = "P0001"  # the SQLSTATE of RAISE EXCEPTION
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
@@ -83,9 +83,11 @@ def upgrade(
 def _later_revision(connection: "Connection") -> str | None:
     """Return the revision of the database if a later release has migrated it, else None."""
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     current = MigrationContext.configure(connection).get_current_revision()
-    return current if current is not None and current > head() else None
+    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+    return current if current and current not in known and current > max(known) else None
 
 
 @contextmanager
@@ -132,8 +134,10 @@ def _fields(error: "DBAPIError") -> dict[str, str]:
     return fields if isinstance(fields, dict) else {}
 
 
-def check_datasets(versions: Path = _VERSIONS) -> None:
-    """Check without a database that the migrations add every dataset and column. Raises ConfigurationError."""
+def check_datasets(versions: Path = VERSIONS) -> None:
+    """Check without a database that each migration follows another one, and that they add every dataset and column.
+    Raises ConfigurationError."""
+    shape.require_one_line(versions)
     shape.require_migrations(DATASETS, versions)
 
 

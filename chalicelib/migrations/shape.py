@@ -20,6 +20,7 @@ _NAME = r"""(?:if\s+(?:not\s+)?exists\s+)?(?:only\s+)?\W*(?:public\W+)?(\w+)"""
 # Each is either SQL or a call of Alembic. The group is the name of the table.
 _CREATED = re.compile(rf"create[ _]table\W+{_NAME}", re.IGNORECASE)
 _ALTERED = re.compile(rf"(?:alter\s+table|op\.add_column\W)\W*{_NAME}", re.IGNORECASE)
+_PREVIOUS = re.compile(r"""^down_revision\b[^=]*= *["'](\w+)["']""", re.MULTILINE)
 _SQL_TYPES = {"timestamptz": "timestamp with time zone"}
 _DO = "run `make migration NAME=…`, which writes one"
 
@@ -41,6 +42,20 @@ class StoredColumn(NamedTuple):
     def __str__(self) -> str:
         default = "with a default" if self.has_default else "without a default"
         return f"{self.sql_type}, {'optional' if self.may_be_null else 'mandatory'}, {default}"
+
+
+def require_one_line(versions: Path) -> None:
+    """Raise ConfigurationError if two migrations in the folder `versions` follow the same one, as after a merge of two
+    branches."""
+    followers: dict[str, str] = {}
+    for path in sorted(versions.glob("*.py")):
+        for previous in _PREVIOUS.findall(path.read_text()):
+            if other := followers.get(previous):
+                raise ConfigurationError(
+                    f"the migrations {other} and {path.name} both follow {previous}: give one of them the next free"
+                    " number in its name and in `revision`, and let its `down_revision` be the number of the other one"
+                )
+            followers[previous] = path.name
 
 
 def require_migrations(datasets: Mapping[str, Dataset], versions: Path) -> None:
