@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LONG = {
     "tests/e2e/test_upgrade.py": 75,
     "tests/e2e/test_account.py": 70,
+    "tests/other/test_surfaces.py": 85,
+    "tests/other/test_loads.py": 60,
+    "tests/other/test_stage.py": 35,
     "tests/e2e/test_new_shape.py": 70,
     "tests/faults/test_witness.py": 60,
     "tests/integration/infra/test_gate.py": 40,
@@ -31,6 +34,7 @@ LONG = {
     "tests/integration/api/test_check.py": 24,
     "tests/integration/api/test_api_fuzz.py": 18,
     "tests/integration/api/test_api_hostile.py": 17,
+    "tests/integration/test_model.py": 15,
     "tests/integration/backups/test_backups.py": 14,
     "tests/integration/ingest/test_continuing.py": 12,
     "tests/integration/ingest/test_hostile_files.py": 11,

@@ -12,8 +12,6 @@ TESTS = (
     "tests/integration/ingest/test_dialects.py",
     "tests/integration/ingest/test_levels_of_parents.py",
     "tests/integration/backups/test_roundtrip.py",
-    "tests/integration/backups/test_restore_load.py",
-    "tests/integration/backups/test_verify.py",
     "tests/fuzz/test_fuzz.py::test_thousands_of_inputs_from_a_seed_are_accounted_for",
 )
 

@@ -1,4 +1,4 @@
-"""Deploys a copy of this checkout with other datasets to an embedded cloud of its own, and runs tests with that stage."""
+"""Deploys a copy of this checkout with other datasets to an embedded cloud of its own, and tests that stage."""
 
 from pathlib import Path
 
