@@ -79,8 +79,8 @@ def _as_json(relation: Relation) -> str:
     silent = ", ".join(
         f"CASE WHEN {condition.format(row='m')} THEN '{name}' END" for name, condition in relation.silence.items()
     )
-    json = f"CAST(to_jsonb(r) - array_remove(ARRAY[{silent}], NULL) AS json)" if silent else "row_to_json(r)"
-    return f"(SELECT {json} FROM (SELECT {columns}) r)"
+    json = f"CAST(to_jsonb(_row) - array_remove(ARRAY[{silent}], NULL) AS json)" if silent else "row_to_json(_row)"
+    return f"(SELECT {json} FROM (SELECT {columns}) _row)"
 
 
 def forget(session: Session, dataset: Dataset, table: str) -> None:
@@ -156,7 +156,7 @@ def _healing(dataset: Dataset, relation: Relation, waiting: str) -> str:
     columns = ", ".join(f"{c.quoted} {c.kind.sql}" for c in dataset.columns)
     flags = "".join(f""", {_is_silent(name)} AS {flag(name)}""" for name in relation.silence)
     complete = " AND ".join(
-        f"({c.quoted} IS NOT NULL OR {_is_silent(c.name)})" if c.may_be_absent else f"{c.quoted} IS NOT NULL"
+        f"(r.{c.quoted} IS NOT NULL OR {_is_silent(c.name)})" if c.may_be_absent else f"r.{c.quoted} IS NOT NULL"
         for c in dataset.columns
         if not c.optional
     )

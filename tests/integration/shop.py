@@ -31,8 +31,20 @@ ORDERS = Dataset(
     ),
 )
 NOTES = Dataset("w", "note", (_ID, Column("t", Kind.TEXT, optional=True)))
+# The columns of this dataset have the names of columns and tables in the statements of orphans.
+ROWS = Dataset(
+    "missing",
+    "orphan",
+    (
+        _ID,
+        Column("row", Kind.ID, parent="user"),
+        Column("r", Kind.TEXT),
+        Column("m", Kind.TEXT, default="m"),
+        Column("o", Kind.TEXT, optional=True),
+    ),
+)
 NEW: Row = {column.name: column.default for column in ORDERS.values}  # what an order gets that leaves all columns out
-SHOP = checked((USERS, GROUPS, ORDERS, NOTES))
+SHOP = checked((USERS, GROUPS, ORDERS, NOTES, ROWS))
 
 
 def _definition(column: Column) -> str:
@@ -89,16 +101,16 @@ def users(shop: Shop) -> Shop:
     return shop
 
 
-def staged(session: Session, rows: Sequence[Row]) -> Relation:
+def staged(session: Session, rows: Sequence[Row], dataset: Dataset = ORDERS) -> Relation:
     """Stage the rows in a temporary table with a flag for every column that a row may leave out."""
-    flagged = [column.name for column in ORDERS.columns if column.may_be_absent]
-    columns = ", ".join(f"{c.quoted} {c.kind.sql}" for c in ORDERS.columns)
+    flagged = [column.name for column in dataset.columns if column.may_be_absent]
+    columns = ", ".join(f"{c.quoted} {c.kind.sql}" for c in dataset.columns)
     flags = ", ".join(f"{flag(name)} boolean" for name in flagged)
     session.run("DROP TABLE IF EXISTS staged")
     session.run(f"CREATE TEMP TABLE staged (seq integer GENERATED ALWAYS AS IDENTITY, {columns}, {flags})")
-    names = ", ".join((*(f'"{name}"' for name in ORDERS.column_names), *map(flag, flagged)))
+    names = ", ".join((*(f'"{name}"' for name in dataset.column_names), *map(flag, flagged)))
     for row in rows:
-        values = [row.get(name) for name in ORDERS.column_names] + [name not in row for name in flagged]
+        values = [row.get(name) for name in dataset.column_names] + [name not in row for name in flagged]
         params = {f"p{at}": value for at, value in enumerate(values)}
         session.run(f"INSERT INTO staged ({names}) VALUES ({', '.join(f':{name}' for name in params)})", **params)
-    return Relation.flagged("staged", ORDERS.column_names, flagged)
+    return Relation.flagged("staged", dataset.column_names, flagged)

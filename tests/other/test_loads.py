@@ -10,6 +10,7 @@ from tests.other.checkout import other_checkout
 TESTS = (
     "tests/integration/test_model.py",
     "tests/integration/ingest/test_dialects.py",
+    "tests/integration/ingest/test_levels_of_parents.py",
     "tests/integration/backups/test_roundtrip.py",
     "tests/integration/backups/test_restore_load.py",
     "tests/integration/backups/test_verify.py",

@@ -11,6 +11,7 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from chalicelib.cloud.database import Database, Session, sqlstate
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import Conflict, LockTimeout
 from chalicelib.ingest import merge, orphans
 from chalicelib.ingest.merge import Merged
@@ -18,24 +19,25 @@ from chalicelib.ingest.relation import Relation
 from chalicelib.ingest.rows import SentRows, upload
 from tests.integration.landing import GRACE
 from tests.integration.s3_fixtures import S3
-from tests.integration.shop import GROUPS, NEW, ORDERS, USERS, Row, Shop, insert, shop, staged, users
+from tests.integration.shop import GROUPS, NEW, ORDERS, ROWS, USERS, Row, Shop, insert, shop, staged, users
 
 __all__ = ["shop", "users"]
 
 
-def waiting(session: Session, rows: Sequence[Row]) -> int:
+def waiting(session: Session, rows: Sequence[Row], dataset: Dataset = ORDERS) -> int:
     """Load these rows as a file does, and keep the rows without parents. Return how many wait."""
     with session.transaction():
         load_id = session.scalar(
-            "INSERT INTO loads (dataset, source, kind, status) VALUES ('order', 'x', 'csv', 'succeeded') RETURNING id"
+            "INSERT INTO loads (dataset, source, kind, status) VALUES (:name, 'x', 'csv', 'succeeded') RETURNING id",
+            name=dataset.name,
         )
-        relation = staged(session, rows)
-        count = orphans.set_apart(session, ORDERS, relation)
-        merge.lock_table(session, ORDERS, timeout=5)
-        merge.load(session, ORDERS, relation)
-        orphans.forget(session, ORDERS, relation.source)
+        relation = staged(session, rows, dataset)
+        count = orphans.set_apart(session, dataset, relation)
+        merge.lock_table(session, dataset, timeout=5)
+        merge.load(session, dataset, relation)
+        orphans.forget(session, dataset, relation.source)
         if count:
-            orphans.remember(session, ORDERS, load_id, relation)
+            orphans.remember(session, dataset, load_id, relation)
     return count
 
 
@@ -65,6 +67,19 @@ def test_an_orphan_remembers_what_it_left_out_and_healing_respects_it(users: Sho
         2: {**NEW, "user": 1, "select": "new", "default": None, "place": "old", "from": 9},
         3: {**NEW, "user": 9},
         4: {**NEW, "user": 1},
+    }
+
+
+def test_the_names_of_columns_do_not_collide_with_names_in_the_statements(users: Shop) -> None:
+    rows: list[Row] = [{"id": 1, "row": 9, "r": "a"}, {"id": 2, "row": 9, "r": "b", "m": "c", "o": "d"}]
+    with users.database.session() as session:
+        assert waiting(session, rows, ROWS) == 2
+        assert stored(session) == {row["id"]: row for row in rows}
+        insert(session, USERS, {"id": 9, "name": "late"})
+        assert orphans.heal(session, ROWS, GRACE) == 2
+    assert users.rows(ROWS) == {
+        1: {"row": 9, "r": "a", "m": "m", "o": None},
+        2: {"row": 9, "r": "b", "m": "c", "o": "d"},
     }
 
 
