@@ -22,7 +22,7 @@ from chalicelib.formats import avro_values
 from chalicelib.formats.avro_codecs import damaged
 from chalicelib.formats.avro_container import Container
 from chalicelib.formats.avro_fields import AvroFields
-from chalicelib.formats.avro_schemas import AvroType, Coding
+from chalicelib.formats.avro_schemas import AvroType, Coding, DecimalType
 from chalicelib.formats.gzip_stream import Expansion
 
 CONTENT_TYPE = "application/avro"
@@ -207,7 +207,7 @@ def _plain_type(kind: AvroType, name: str, *, is_read: bool) -> Any:
     if kind.coding is Coding.VARINT:
         return "long"
     if kind.coding is Coding.BYTES:
-        return "string" if is_read and not kind.is_decimal else "bytes"
+        return "string" if is_read and not isinstance(kind, DecimalType) else "bytes"
     return "boolean" if kind.name == "boolean" else {"type": "fixed", "name": name, "size": kind.size}
 
 

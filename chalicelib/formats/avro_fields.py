@@ -13,7 +13,7 @@ from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.errors import LoadError
 from chalicelib.core.kinds.kind import Conversion, same
 from chalicelib.core.kinds.values import ABSENT
-from chalicelib.formats.avro_schemas import AvroType, Coding, InvalidSchema, fields_of
+from chalicelib.formats.avro_schemas import AvroType, Coding, DecimalType, InvalidSchema, fields_of
 from chalicelib.formats.csv_header import MOST_SHOWN, column_at, shown_name
 
 _MOST_IGNORED = 200  # a format lists at most this many names of ignored columns
@@ -156,9 +156,13 @@ def _conversion(column: Column, kind: AvroType) -> Conversion | None:
     branches = [branch for branch in kind.branches if branch.name != "null"]
     if not branches and column.optional and kind.branches:
         return same
-    conversions = {column.kind.avro_conversion(str(branch), branch.scale) for branch in branches}
+    conversions = {column.kind.avro_conversion(str(branch), _scale(branch)) for branch in branches}
     conversion = conversions.pop() if len(conversions) == 1 else None
-    return _bounded(conversion) if conversion and branches[0].is_decimal else conversion
+    return _bounded(conversion) if conversion and isinstance(branches[0], DecimalType) else conversion
+
+
+def _scale(kind: AvroType) -> int:
+    return kind.scale if isinstance(kind, DecimalType) else 0
 
 
 def _bounded(conversion: Conversion) -> Conversion:

@@ -11,10 +11,8 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.kinds.values import ABSENT
 from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, shown_stored
 from chalicelib.core.streams import Readable
-from chalicelib.formats.avro_container import Container as AvroContainer
+from chalicelib.formats.avro_container import Container
 from chalicelib.formats.avro_fields import AvroFields
-from chalicelib.formats.containers import Container
-from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
 from chalicelib.formats.file_format import Format
 from chalicelib.formats.gzip_stream import Expansion
@@ -44,16 +42,16 @@ class StoredRows:
 def describe_avro(dataset: Dataset, file_format: Format, beginning: bytes) -> Format:
     """Complete the format of an Avro file with what its header says. `beginning` must contain the whole header. Raises
     LoadError."""
-    fields = AvroFields.of(dataset, AvroContainer(io.BytesIO(beginning)).schema)
+    fields = AvroFields.of(dataset, Container(io.BytesIO(beginning)).schema)
     # The reader returns values in the dataset's order, and COPY gets only the columns of the file.
     layout = replace(file_format.layout, has_header=True, positions=fields.columns)
     return replace(file_format, layout=layout, ignored_columns=fields.ignored)
 
 
-def describe_own_backup(dataset: Dataset, beginning: bytes) -> Format:
-    """Return the format of a file of our own restore points. If a newer release has made it with columns that this
+def describe_own_backup(dataset: Dataset, file_format: Format, beginning: bytes) -> Format:
+    """Do the same for a file of our own restore points. If a newer release has made it with columns that this
     release does not have, a notice names them. Raises LoadError."""
-    found = describe_avro(dataset, Format(Container.AVRO, CsvLayout.by_position(dataset)), beginning)
+    found = describe_avro(dataset, file_format, beginning)
     if not found.ignored_columns:
         return found
     return replace(found, notices=(LEFT_OUT.format(columns=", ".join(found.ignored_columns)),))

@@ -36,10 +36,9 @@ class Coding(Enum):
 class AvroType:
     """A type of a schema. `name` is Avro's name of the type, and `logical` is the name of its logical type, or "".
 
-    `size` is the number of bytes of the coding FIXED. `scale` is the number of digits after the point of a decimal.
-    `parts` are the types inside this type. A record has no parts whose values take no bytes. `is_complete` is false
-    while the fields of a record are being parsed; a record may contain itself, so its type can be used before it is
-    complete.
+    `size` is the number of bytes of the coding FIXED. `parts` are the types inside this type. A record has no parts
+    whose values take no bytes. `is_complete` is false while the fields of a record are being parsed; a record may
+    contain itself, so its type can be used before it is complete.
     """
 
     coding: Coding
@@ -48,7 +47,6 @@ class AvroType:
     size: int = 0
     parts: "list[AvroType]" = field(default_factory=list)
     is_complete: bool = True
-    scale: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -62,14 +60,17 @@ class AvroType:
         """The types that a value may have: the parts of a union, or only this type."""
         return self.parts if self.name == _UNION else [self]
 
-    @property
-    def is_decimal(self) -> bool:
-        return self.logical == "decimal"
-
     def __str__(self) -> str:
         if self.name == _UNION:
             return f"a union of {', '.join(map(str, self.parts[:5]))}{', …' if len(self.parts) > 5 else ''}"
         return f"{self.name} {self.logical}" if self.logical else self.name
+
+
+@dataclass(eq=False, slots=True)
+class DecimalType(AvroType):
+    """The type of decimals. `scale` is the number of their digits after the point."""
+
+    scale: int = 0
 
 
 def fields_of(text: bytes) -> list[tuple[str, AvroType]]:
@@ -181,14 +182,15 @@ def _unwrapped(record: AvroType) -> AvroType:
 def _with_logical_type(kind: AvroType, schema: dict[str, Any]) -> AvroType:
     """Return the type with the logical type of its schema. The specification demands to ignore a logical type that is
     unknown, or that does not fit the type."""
-    logical, scale = schema.get("logicalType"), 0
+    logical = schema.get("logicalType")
     if not isinstance(logical, str) or kind.name not in _LOGICAL.get(logical, ()):
         return kind
-    if logical == "decimal":
-        precision, scale = schema.get("precision"), schema.get("scale", 0)
-        if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision <= _MOST_DIGITS:
-            return kind
-    return AvroType(kind.coding, kind.name, logical, kind.size, kind.parts, scale=scale)
+    if logical != "decimal":
+        return AvroType(kind.coding, kind.name, logical, kind.size, kind.parts)
+    precision, scale = schema.get("precision"), schema.get("scale", 0)
+    if type(precision) is not int or type(scale) is not int or not 0 <= scale <= precision <= _MOST_DIGITS:
+        return kind
+    return DecimalType(kind.coding, kind.name, logical, kind.size, scale=scale)
 
 
 _INSTANTS = [f"{local}timestamp-{unit}" for local in ("", "local-") for unit in ("millis", "micros", "nanos")]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from chalicelib.formats.avro_codecs import damaged
-from chalicelib.formats.avro_schemas import AvroType, Coding
+from chalicelib.formats.avro_schemas import AvroType, Coding, DecimalType
 
 Value = int | str | bytes | None
 # A function of a block and a position in it. It returns the value at this position, and the position after the value.
@@ -48,10 +48,10 @@ def reader(kind: AvroType) -> Read:
     if kind.coding is Coding.VARINT:
         return varint
     if kind.coding is Coding.BYTES:
-        return _bytes if kind.is_decimal else _text
+        return _bytes if isinstance(kind, DecimalType) else _text
     if kind.name == "boolean":
         return _boolean
-    return partial(_fixed, kind.size) if kind.is_decimal else _nothing
+    return partial(_fixed, kind.size) if isinstance(kind, DecimalType) else _nothing
 
 
 def _union_reader(branches: list[Read]) -> Read:

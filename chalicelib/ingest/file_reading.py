@@ -11,6 +11,7 @@ from chalicelib.core.streams import Peekable, Readable, skip
 from chalicelib.formats.avro_container import MOST_AHEAD
 from chalicelib.formats.avro_rows import AvroRows, AvroSeeker, describe_avro, describe_own_backup
 from chalicelib.formats.containers import HEAD, Container
+from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Record, Token
 from chalicelib.formats.csv_seeker import Seeker
 from chalicelib.formats.file_format import Format, describe
@@ -56,7 +57,8 @@ class FileReading:
     @classmethod
     def of_own_backup(cls, dataset: Dataset, stream: Peekable) -> "FileReading":
         """Find the columns of a file of our own restore points. Its beginning is only peeked at. Raises LoadError."""
-        return cls(dataset, describe_own_backup(dataset, stream.peek(MOST_AHEAD)), is_own_backup=True)
+        file_format = Format(Container.AVRO, CsvLayout.by_position(dataset))
+        return cls(dataset, describe_own_backup(dataset, file_format, stream.peek(MOST_AHEAD)), is_own_backup=True)
 
     @classmethod
     def of_file(

@@ -213,9 +213,9 @@ def test_booleans_are_read_by_both_decoders() -> None:
 def test_a_negative_number_of_a_branch_is_damage() -> None:
     fields = [*MANDATORY, {"name": "count", "type": ["null", "long"]}]
     data = file_of_others(fields, [{**SENT, "count": 5}])
-    at = data.index(b"s" * 16) + 16
-    damaged = data[:at] + data[at:].replace(b"\x02\x0a", b"\x01\x0a")
-    assert damaged != data
+    before, _, after = data.rpartition(b"\x02\x0a" + b"s" * 16)
+    damaged = before + b"\x01\x0a" + b"s" * 16 + after
+    assert (len(damaged), after) == (len(data), b"")
     with pytest.raises(LoadError, match="damaged"):
         read(damaged)
 
