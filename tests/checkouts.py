@@ -1,5 +1,6 @@
 """Copies this checkout, so that a test can change the copy and run commands there."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,11 +22,16 @@ def copied(to: Path) -> Path:
     return to
 
 
-def passes(checkout: Path, *command: str) -> str:
-    """Run a Python module with arguments in a checkout, and return its output. Raises AssertionError with the output
-    if the exit status is not 0."""
+def passes(checkout: Path, *command: str, **env: str) -> str:
+    """Run a Python module with arguments in a checkout, and return its output. `env` are further variables of the
+    environment. Raises AssertionError with the output if the exit status is not 0."""
     done = subprocess.run(
-        [".venv/bin/python", "-m", *command], cwd=checkout, capture_output=True, text=True, check=False
+        [".venv/bin/python", "-m", *command],
+        cwd=checkout,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     return done.stdout

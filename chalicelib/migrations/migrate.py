@@ -12,10 +12,10 @@ from chalicelib.migrations import shape
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DBAPIError
 
-_VERSIONS = Path(__file__).parent / "versions"
+VERSIONS = Path(__file__).parent / "versions"
 _REFUSED = "28"  # the SQLSTATEs for a wrong user or password begin with these characters
 _RAISED = "P0001"  # the SQLSTATE of RAISE EXCEPTION
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
@@ -39,7 +39,8 @@ def upgrade(
     connections: int = -1,
     api_url: str = "",
 ) -> Migrated:
-    """Upgrade the database to `revision`. The tables do not change if the database already has this revision.
+    """Upgrade the database to `revision`. The tables do not change if the database already has this revision, or the
+    revision of a later release: then somebody goes back to this release.
 
     `database_url` is the URL of the database owner. `tls` and `ca` have the values of the settings DATABASE_TLS and
     DATABASE_CA. `app_url` is the URL with which the functions log in. The role in this URL is created if necessary, and
@@ -60,20 +61,33 @@ def upgrade(
     with engine(database_url, tls, ca).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         configuration.attributes["connection"] = connection
-        with explained():
-            command.upgrade(configuration, revision)
+        if later := _later_revision(connection):
+            notes.append(f"the database has the revision {later} of a later release, so its tables stay as they are")
+        else:
+            with explained():
+                command.upgrade(configuration, revision)
         if revision == "head":
-            shape.require_tables(DATASETS, connection)
+            shape.require_tables(DATASETS, connection, are_later=bool(later))
         if app_url is not None:
             from chalicelib.migrations import database_role
             from chalicelib.migrations.limits import Limits
             from chalicelib.migrations.role_login import Login
 
             login = Login.of(app_url, lambda: _accepts(engine(app_url, tls, ca)))
-            notes = database_role.admit(connection, login, Limits(connections))
+            notes += database_role.admit(connection, login, Limits(connections))
         if api_url:
             connection.execute(text("UPDATE deployment SET api_url = :url"), {"url": api_url})
         return Migrated(MigrationContext.configure(connection).get_current_revision() or "base", tuple(notes))
+
+
+def _later_revision(connection: "Connection") -> str | None:
+    """Return the revision of the database if a later release has migrated it, else None."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+    return current if current and current not in known and current > max(known) else None
 
 
 @contextmanager
@@ -120,8 +134,10 @@ def _fields(error: "DBAPIError") -> dict[str, str]:
     return fields if isinstance(fields, dict) else {}
 
 
-def check_datasets(versions: Path = _VERSIONS) -> None:
-    """Check without a database that the migrations add every dataset and column. Raises ConfigurationError."""
+def check_datasets(versions: Path = VERSIONS) -> None:
+    """Check without a database that each migration follows another one, and that they add every dataset and column.
+    Raises ConfigurationError."""
+    shape.require_one_line(versions)
     shape.require_migrations(DATASETS, versions)
 
 

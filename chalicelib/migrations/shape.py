@@ -20,6 +20,7 @@ _NAME = r"""(?:if\s+(?:not\s+)?exists\s+)?(?:only\s+)?\W*(?:public\W+)?(\w+)"""
 # Each is either SQL or a call of Alembic. The group is the name of the table.
 _CREATED = re.compile(rf"create[ _]table\W+{_NAME}", re.IGNORECASE)
 _ALTERED = re.compile(rf"(?:alter\s+table|op\.add_column\W)\W*{_NAME}", re.IGNORECASE)
+_PREVIOUS = re.compile(r"""^down_revision\b[^=]*= *["'](\w+)["']""", re.MULTILINE)
 _SQL_TYPES = {"timestamptz": "timestamp with time zone"}
 _DO = "run `make migration NAME=…`, which writes one"
 
@@ -43,6 +44,20 @@ class StoredColumn(NamedTuple):
         return f"{self.sql_type}, {'optional' if self.may_be_null else 'mandatory'}, {default}"
 
 
+def require_one_line(versions: Path) -> None:
+    """Raise ConfigurationError if two migrations in the folder `versions` follow the same one, as after a merge of two
+    branches."""
+    followers: dict[str, str] = {}
+    for path in sorted(versions.glob("*.py")):
+        for previous in _PREVIOUS.findall(path.read_text()):
+            if other := followers.get(previous):
+                raise ConfigurationError(
+                    f"the migrations {other} and {path.name} both follow {previous}: give one of them the next free"
+                    " number in its name and in `revision`, and let its `down_revision` be the number of the other one"
+                )
+            followers[previous] = path.name
+
+
 def require_migrations(datasets: Mapping[str, Dataset], versions: Path) -> None:
     """Raise ConfigurationError for the first dataset or column that no migration in the folder `versions` adds."""
     sources = [path.read_text() for path in sorted(versions.glob("*.py"))]
@@ -56,8 +71,9 @@ def require_migrations(datasets: Mapping[str, Dataset], versions: Path) -> None:
                 raise _no_column(name, column)
 
 
-def require_tables(datasets: Mapping[str, Dataset], connection: "Connection") -> None:
-    """Raise ConfigurationError for the first difference between the declared datasets and the tables."""
+def require_tables(datasets: Mapping[str, Dataset], connection: "Connection", *, are_later: bool = False) -> None:
+    """Raise ConfigurationError for the first difference between the declared datasets and the tables. If the tables
+    `are_later` than this release, they need only have the declared columns, with their types."""
     for name, dataset in datasets.items():
         stored = {column.name: column for column in _stored(name, connection)}
         if not stored:
@@ -66,12 +82,15 @@ def require_tables(datasets: Mapping[str, Dataset], connection: "Connection") ->
             found = stored.get(declared.name)
             if found is None:
                 raise _no_column(name, declared.name)
+            if are_later and found.sql_type == declared.sql_type:
+                continue
             if found != declared:
                 raise ConfigurationError(
                     f"datasets.py declares the column {declared.name} of {name} as {declared}, but in the database it"
                     f" is {found}, and no migration changes it: {_DO}"
                 )
-        _require_same_columns(dataset, [*stored], name)
+        if not are_later:
+            _require_same_columns(dataset, [*stored], name)
 
 
 def _require_same_columns(dataset: Dataset, stored: Sequence[str], table: str) -> None:

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError as AlembicError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import ConfigurationError
-from chalicelib.migrations import comparison, migrate
+from chalicelib.migrations import comparison, migrate, shape
 from chalicelib.migrations.schema import metadata, with_datasets
 from infra import datasets
 from infra.commandline import report
@@ -49,11 +48,12 @@ def write(database_url: str, name: str, dropped: tuple[str, ...] = ()) -> Path |
     The database must be empty. At the end, it has the tables of the new migration, so the migration is proven to run
     and to make the declared tables.
     """
-    directory = ScriptDirectory.from_config(migrate.config())
     try:
-        migrate.upgrade(database_url, tls="disable", revision=directory.get_current_head() or "head")
-    except AlembicError as error:
-        raise CloudError(f"the migrations cannot run: {error}") from error
+        shape.require_one_line(migrate.VERSIONS)
+    except ConfigurationError as error:
+        raise CloudError(error.detail) from error
+    directory = ScriptDirectory.from_config(migrate.config())
+    migrate.upgrade(database_url, tls="disable", revision=directory.get_current_head() or "head")
     engine = migrate.engine(database_url, "disable")
     path = _written(directory, engine, name, dropped)
     if path is not None:

@@ -28,14 +28,15 @@ def write(directory: ScriptDirectory, name: str, steps: Sequence[MigrateOperatio
     """Write the migration after the newest one, and format it. Return its path. `upgrades` is the source of `steps`,
     and `about` says what they do."""
     calls = sorted({step.function for step in steps if isinstance(step, Call)})
-    revision = f"{int(directory.get_current_head() or 0) + 1:04}"
+    numbers = [int(each.revision) for each in directory.walk_revisions() if each.revision.isdigit()]
+    revision = f"{max(numbers, default=0) + 1:04}"
     directory.messaging_opts = {"quiet": True}
     about = "\n".join(textwrap.wrap(about, 114))  # with three quotation marks at both ends
     script = directory.generate_revision(revision, name, upgrades=upgrades, calls=calls, about=about)
     if script is None:
         raise CloudError(f"Alembic did not write the migration {revision}")
     path = Path(script.path)
-    for command in (("format", "--quiet"), ("check", "--quiet", "--fix")):
+    for command in (("format", "--quiet"), ("check", "--quiet", "--fix", "--exit-zero")):
         subprocess.run([sys.executable, "-m", "ruff", *command, str(path)], check=True)
     return path
 

@@ -52,4 +52,4 @@ def test_what_is_generated_is_code_as_the_checks_want_it(checkout: Path) -> None
 
 
 def test_the_product_passes_its_tests_with_other_datasets(checkout: Path) -> None:
-    passes(checkout, "pytest", "-q", "-p", "no:cacheprovider", *TESTS)
+    passes(checkout, "pytest", "-q", "-p", "no:cacheprovider", *TESTS, FUZZ_EXAMPLES="2")

@@ -1,5 +1,5 @@
-"""Tests that the release before works with the tables of this release: for some minutes after a migration, its functions
-still run.
+"""Tests that the release before works with the tables of this release, because its functions still run for some
+minutes after a migration.
 
 The tests are those of the release before. They run in its own tree, which gets the migrations of this release and one
 that adds columns and a dataset.
@@ -59,6 +59,6 @@ def migrated(tmp_path: Path) -> Path:
 
 
 def test_the_release_before_works_with_the_new_tables(migrated: Path) -> None:
-    command = [python_of(migrated), "-m", "pytest", "-q", "-p", "no:cacheprovider", _ADDED, *CORE]
+    command: list[str | Path] = [python_of(migrated), "-m", "pytest", "-q", "-p", "no:cacheprovider", _ADDED, *CORE]
     done = subprocess.run(command, cwd=migrated, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -17,6 +17,7 @@ from chalicelib.core.kinds.values import InvalidDeclaration
 from chalicelib.migrations import changes, comparison, migrate, schema, shape
 from infra.errors import CloudError
 from infra.local.postgres import Postgres
+from infra.local.provision import connect
 from infra.migration import command, script
 from infra.migration.steps import Steps
 
@@ -242,7 +243,7 @@ def test_nothing_that_is_declared_can_be_dropped(stage: Stage, name: str) -> Non
 
 @pytest.mark.parametrize("name", ["loads", "tokens", "alembic_version"])
 def test_no_dataset_has_the_name_of_an_internal_table(name: str) -> None:
-    with pytest.raises(InvalidDeclaration, match=f"{name} cannot be the name of a dataset"):
+    with pytest.raises(InvalidDeclaration, match=f"{name}'? cannot be the name of a dataset"):
         schema.with_datasets([Dataset(name, "one", (ID, EMAIL))])
 
 
@@ -276,3 +277,32 @@ def test_a_declaration_without_a_migration_is_refused_before_anything_changes(
     monkeypatch.setitem(DATASETS, declared.name, declared)
     with pytest.raises(ConfigurationError, match=reason):
         migrate.upgrade(database_url, tls="disable")
+
+
+@pytest.fixture
+def later(postgres: Postgres) -> str:
+    """Return the URL of a database that a later release has migrated. That release has a further column and table."""
+    with connect(postgres.superuser_url) as admin:
+        admin.run("DROP DATABASE IF EXISTS later")
+        admin.run(f"CREATE DATABASE later OWNER {postgres.role.user}")
+    url = postgres.url.rsplit("/", 1)[0] + "/later"
+    migrate.upgrade(url, tls="disable")
+    with connect(url) as owner:
+        owner.run("ALTER TABLE jobs ADD COLUMN email text; CREATE TABLE sites (id integer PRIMARY KEY, city text)")
+        owner.run("UPDATE alembic_version SET version_num = '9999'")
+    return url
+
+
+def test_going_back_to_this_release_leaves_the_tables_of_a_later_release(later: str) -> None:
+    migrated = migrate.upgrade(later, tls="disable")
+    assert migrated.revision == "9999"
+    assert migrated.notes == ("the database has the revision 9999 of a later release, so its tables stay as they are",)
+    with connect(later) as owner:
+        owner.run("INSERT INTO jobs (id, job, email) VALUES (1, 'Clerk', 'a')")
+
+
+def test_going_back_is_refused_if_the_later_release_has_dropped_a_column(later: str) -> None:
+    with connect(later) as owner:
+        owner.run("ALTER TABLE jobs DROP COLUMN job")
+    with pytest.raises(ConfigurationError, match="the column job of jobs"):
+        migrate.upgrade(later, tls="disable")

@@ -118,3 +118,12 @@ def complaint(versions: Path, migration: str) -> str:
     except ConfigurationError as error:
         return error.detail
     return ""
+
+
+def test_two_migrations_that_follow_the_same_one_are_named(tmp_path: Path) -> None:
+    """This is the state after a merge of two branches that have added a migration each."""
+    for name, revision in (("0012_a", "0012"), ("0012_b", "0012"), ("0013_c", "0013")):
+        previous = f"{int(revision) - 1:04}"
+        (tmp_path / f"{name}.py").write_text(f'revision = "{revision}"\ndown_revision: str = "{previous}"\n')
+    with pytest.raises(ConfigurationError, match=r"0012_a.py and 0012_b.py both follow 0011: give one"):
+        migrate.check_datasets(tmp_path)
