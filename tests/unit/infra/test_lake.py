@@ -51,7 +51,7 @@ def test_a_table_has_the_schema_and_the_column_order_of_its_files(name: str) -> 
         field["type"] = field["type"] if isinstance(field["type"], list) else ["null", field["type"]]
         field["default"] = None
     assert json.loads(literal) == schema
-    columns = re.findall(r"- Name: (\w+)\n +Type: (\w+)\n", table)
+    columns = re.findall(r"- Name: (\w+)\n +Type: (\S+)\n", table)
     assert columns == [("restore_point", "string"), *((c.name, c.kind.athena) for c in DATASETS[name].columns)]
 
 
