@@ -225,11 +225,11 @@ def _dialect(random: Random, dataset: Dataset) -> Dialect:
         if random.random() < 0.05:
             names.append(names[0]) if random.random() < 0.5 else names.pop()
         columns = tuple(names)
-    else:
-        columns = columns[: random.randint(dataset.fewest, len(columns))]
         for column in dataset.columns:
             spelled = random.choice((column.name, column.name.upper(), column.name.replace("_", " ").title()))
             aliases[column.name] = random.choice((spelled, spelled, *column.aliases))
+    else:
+        columns = columns[: random.randint(dataset.fewest, len(columns))]
     return Dialect(
         delimiter=random.choice((",", ",", ";", "\t", "|")),
         line_end=random.choice(LINE_ENDS),

@@ -63,13 +63,12 @@ def test_the_generator_writes_every_dialect() -> None:
         except Aside:
             continue
         seen |= {found.encoding, found.delimiter, ("header", found.has_header), ("sep", found.has_sep_line)}
-        seen |= {
-            ("ignored", len(found.ignored)),
-            ("permuted", found.positions[0] != 0),
-        }
+        seen |= {("ignored", len(found.ignored)), ("permuted", found.positions[0] != 0)}
+        aliases = (alias.encode() for column in sent.dataset.columns for alias in column.aliases)
+        seen.add(("alias", found.has_header and any(alias in sent.data for alias in aliases)))
     encodings = {*FOUND, *DECLARED} - {"utf-8-sig", "utf-16"} | {"utf-16le"}
     assert seen >= {"the header names ", *encodings, b",", b";", b"\t", b"|", ("header", True), ("header", False)}
-    assert seen >= {("sep", True), ("ignored", 1), ("ignored", 2), ("permuted", True)}
+    assert seen >= {("sep", True), ("ignored", 1), ("ignored", 2), ("permuted", True), ("alias", True)}
 
 
 @pytest.mark.parametrize(
