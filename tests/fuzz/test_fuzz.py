@@ -25,6 +25,7 @@ from tests.fuzz.oracle import HEAD, Aside, Refused, Understood, understood
 from tests.fuzz.staged import Unaccounted, staged
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
+ALIASES = [alias.encode() for dataset in DATASETS.values() for c in dataset.columns for alias in c.aliases]
 DECLARATIONS = [UNDECLARED, *(Declarations.of({"encoding": name}) for name in ("utf-16", *DECLARED))]
 
 
@@ -52,7 +53,7 @@ def test_mixtures_of_difficult_bytes_are_accounted_for(data: bytes, drip: int) -
 
 
 def test_the_generator_writes_every_dialect() -> None:
-    random, seen = Random("dialects"), set[object]()
+    random, seen, with_aliases = Random("dialects"), set[object](), 0
     for _ in range(3000):
         sent = csv_input(random)
         try:
@@ -64,11 +65,11 @@ def test_the_generator_writes_every_dialect() -> None:
             continue
         seen |= {found.encoding, found.delimiter, ("header", found.has_header), ("sep", found.has_sep_line)}
         seen |= {("ignored", len(found.ignored)), ("permuted", found.positions[0] != 0)}
-        aliases = (alias.encode() for column in sent.dataset.columns for alias in column.aliases)
-        seen.add(("alias", found.has_header and any(alias in sent.data for alias in aliases)))
+        with_aliases += found.has_header and any(alias in sent.data for alias in ALIASES)
     encodings = {*FOUND, *DECLARED} - {"utf-8-sig", "utf-16"} | {"utf-16le"}
     assert seen >= {"the header names ", *encodings, b",", b";", b"\t", b"|", ("header", True), ("header", False)}
-    assert seen >= {("sep", True), ("ignored", 1), ("ignored", 2), ("permuted", True), ("alias", True)}
+    assert seen >= {("sep", True), ("ignored", 1), ("ignored", 2), ("permuted", True)}
+    assert with_aliases > 150  # some texts contain such a name by chance
 
 
 @pytest.mark.parametrize(
