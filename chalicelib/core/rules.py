@@ -26,12 +26,12 @@ _NOTHING = frozenset[int]()
 class Checked(NamedTuple):
     """The result for one row: a value for each column, and all problems. An invalid, missing or null value is None.
 
-    `silent` has the indexes of the columns that the row leaves out, besides the id.
+    `left_out` has the indexes of the columns that the row leaves out, besides the id.
     """
 
     values: tuple[Value | None, ...]
     problems: tuple[Problem, ...]
-    silent: frozenset[int] = _NOTHING
+    left_out: frozenset[int] = _NOTHING
 
     @property
     def valid(self) -> bool:
@@ -74,8 +74,8 @@ def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
             if all(_are_usual(c, values) for c, values in zip(columns, zip(*whole, strict=True), strict=True)):
                 if len(names) == len(dataset.columns):
                     return [Checked(values, ()) for values in whole]
-                silent = frozenset(at for at, name in enumerate(dataset.column_names) if name not in names)
-                return [Checked(tuple(map(row.get, dataset.column_names)), (), silent) for row in rows]
+                left_out = frozenset(at for at, name in enumerate(dataset.column_names) if name not in names)
+                return [Checked(tuple(map(row.get, dataset.column_names)), (), left_out) for row in rows]
     return [check_object(dataset, row, id_optional=True) for row in rows]
 
 
@@ -193,12 +193,12 @@ def _is_valid(kind: Kind, text: str, dates: Dates) -> bool:
 def _check(rules: tuple[_Rule, ...], sent: Iterable[Any]) -> Checked:
     values: list[Value | None] = []
     problems: list[Problem] = []
-    silent: list[int] = []
+    left_out: list[int] = []
     for at, (rule, value) in enumerate(zip(rules, sent, strict=True)):
         if value is ABSENT:
             values.append(None)
             if at:  # a row without an id gets a new id
-                silent.append(at)
+                left_out.append(at)
             if not rule.may_be_absent:
                 problems.append(reasons.MISSING.of(rule.column))
             continue
@@ -211,7 +211,7 @@ def _check(rules: tuple[_Rule, ...], sent: Iterable[Any]) -> Checked:
         except Broken as broken:
             values.append(None)
             problems.append(broken.reason.of(rule.column))
-    return Checked(tuple(values), tuple(problems), frozenset(silent) if silent else _NOTHING)
+    return Checked(tuple(values), tuple(problems), frozenset(left_out) if left_out else _NOTHING)
 
 
 @cache

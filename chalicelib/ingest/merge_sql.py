@@ -28,7 +28,7 @@ class MergeSql:
     def last_rows(self) -> str:
         """A query for the last row of every id."""
         flags = [
-            f"{condition.format(row='s')} AS {flag(column)}" for column, condition in self.relation.silence.items()
+            f"{condition.format(row='s')} AS {flag(column)}" for column, condition in self.relation.left_out.items()
         ]
         source = f"(SELECT * FROM {self.relation.source}) s" if flags else self.relation.source
         names = ", ".join((self._names, *flags))
@@ -65,12 +65,12 @@ class MergeSql:
 
     def _updated(self, column: Column) -> str:
         """Return the value that a known row gets."""
-        if column.name not in self.relation.silence:
+        if column.name not in self.relation.left_out:
             return f"w.{column.quoted}"
         return f"CASE WHEN w.{flag(column.name)} THEN t.{column.quoted} ELSE w.{column.quoted} END"
 
     def _inserted(self, column: Column) -> str:
         """Return the value that a new row gets. A row that leaves a column out has NULL in this column."""
-        if column.name not in self.relation.silence or column.default is None:
+        if column.name not in self.relation.left_out or column.default is None:
             return column.quoted
         return f"CASE WHEN w.{flag(column.name)} THEN {column.default_sql} ELSE w.{column.quoted} END"

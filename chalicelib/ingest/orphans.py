@@ -76,10 +76,10 @@ def remember(session: Session, dataset: Dataset, load_id: int, relation: Relatio
 def _as_json(relation: Relation) -> str:
     """Return the SQL expression for a row `m` as JSON, without the columns that the row leaves out."""
     columns = ", ".join(f'm."{name}"' for name in relation.columns)
-    silent = ", ".join(
-        f"CASE WHEN {condition.format(row='m')} THEN '{name}' END" for name, condition in relation.silence.items()
+    left_out = ", ".join(
+        f"CASE WHEN {condition.format(row='m')} THEN '{name}' END" for name, condition in relation.left_out.items()
     )
-    json = f"CAST(to_jsonb(_row) - array_remove(ARRAY[{silent}], NULL) AS json)" if silent else "row_to_json(_row)"
+    json = f"CAST(to_jsonb(_row) - array_remove(ARRAY[{left_out}], NULL) AS json)" if left_out else "row_to_json(_row)"
     return f"(SELECT {json} FROM (SELECT {columns}) _row)"
 
 
@@ -154,9 +154,9 @@ def _healing(dataset: Dataset, relation: Relation, waiting: str) -> str:
     reject.
     """
     columns = ", ".join(f"{c.quoted} {c.kind.sql}" for c in dataset.columns)
-    flags = "".join(f""", {_is_silent(name)} AS {flag(name)}""" for name in relation.silence)
+    flags = "".join(f""", {_is_left_out(name)} AS {flag(name)}""" for name in relation.left_out)
     complete = " AND ".join(
-        f"(r.{c.quoted} IS NOT NULL OR {_is_silent(c.name)})" if c.may_be_absent else f"r.{c.quoted} IS NOT NULL"
+        f"(r.{c.quoted} IS NOT NULL OR {_is_left_out(c.name)})" if c.may_be_absent else f"r.{c.quoted} IS NOT NULL"
         for c in dataset.columns
         if not c.optional
     )
@@ -168,7 +168,7 @@ def _healing(dataset: Dataset, relation: Relation, waiting: str) -> str:
     )
 
 
-def _is_silent(column: str) -> str:
+def _is_left_out(column: str) -> str:
     """Return the SQL condition that the JSON of an orphan leaves a column out. For a JSON null, it is false."""
     return f"""(o."row" -> '{column}') IS NULL"""
 

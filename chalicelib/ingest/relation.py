@@ -16,18 +16,19 @@ class Relation:
     """Rows in SQL. `source` is any expression that can stand in FROM, and has `seq`, the order of the rows.
 
     `columns` are the names of the dataset's columns that the relation has. All rows leave out the other columns.
-    `silence` has an SQL condition for each of `columns` that only some rows leave out. It is true for such a row, and
-    NULL stands in the column. `{row}` in the condition stands for the alias of the row.
+    `left_out` has an SQL condition for each of `columns` that some rows may leave out. The condition is true for a row
+    that leaves the column out. The column is NULL in such a row. `{row}` in the condition stands for the alias of the
+    row.
     """
 
     source: str
     columns: tuple[str, ...]
-    silence: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def flagged(cls, source: str, columns: Collection[str], may_be_silent: Iterable[str]) -> "Relation":
-        """Return the rows of a source that has a `flag` for each column of `may_be_silent`."""
-        return cls(source, tuple(columns), {name: f"{{row}}.{flag(name)}" for name in may_be_silent})
+    def flagged(cls, source: str, columns: Collection[str], may_be_left_out: Iterable[str]) -> "Relation":
+        """Return the rows of a source that has a `flag` for each column of `may_be_left_out`."""
+        return cls(source, tuple(columns), {name: f"{{row}}.{flag(name)}" for name in may_be_left_out})
 
     def references(self, dataset: Dataset) -> list[tuple[Column, str]]:
         """Return the columns of the relation that refer to a parent, with the names of the parents."""
@@ -42,17 +43,17 @@ class Relation:
         """
         present = sorted(at for at in layout.positions if at is not None)
         columns = [dataset.columns[at] for at in present]
-        silence = {}
+        left_out = {}
         for at, column in enumerate(columns):
             if column.may_be_absent and not layout.has_header:
                 rest = ", ".join(f"{{row}}.{later.quoted}" for later in columns[at:])
-                silence[column.name] = f"num_nonnulls({rest}) = 0"
+                left_out[column.name] = f"num_nonnulls({rest}) = 0"
             elif column.may_be_absent and layout.left_out_column:
                 named = f"' ' || coalesce({{row}}.{layout.left_out_column}, '') || ' '"
-                silence[column.name] = f"({{row}}.{column.quoted} IS NULL AND strpos({named}, ' {column.name} ') > 0)"
-        return cls(table, tuple(column.name for column in columns), silence)
+                left_out[column.name] = f"({{row}}.{column.quoted} IS NULL AND strpos({named}, ' {column.name} ') > 0)"
+        return cls(table, tuple(column.name for column in columns), left_out)
 
 
 def flag(column: str) -> str:
     """Return the name of the flag that a row leaves this column out. No column of a dataset begins with `_`."""
-    return f"_silent_{column}"
+    return f"_left_out_{column}"

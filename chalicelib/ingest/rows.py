@@ -223,7 +223,7 @@ class _Request:
         if not accepted:
             return Counts(received=received, rejected=received)
         rows = [dict(zip(names, (i, ids[i], *self.checked[i].values[1:]), strict=True)) for i in accepted]
-        relation = json_rows.relation(self.dataset, rows, [self.checked[i].silent for i in accepted])
+        relation = json_rows.relation(self.dataset, rows, [self.checked[i].left_out for i in accepted])
         merged = merge.upsert(self.session, self.dataset, relation, rows=json.dumps(rows))
         return merged.counts(received, rejected=received - len(accepted))
 

@@ -271,7 +271,7 @@ def test_rows_that_leave_columns_out_get_the_same_result_in_a_batch_as_alone(
         rows[-1].pop(data.draw(st.sampled_from(dataset.column_names)), None)
     alone = [check_object(dataset, row, id_optional=True) for row in rows]
     together = check_objects(dataset, rows)
-    assert [(c.problems, c.silent) for c in together] == [(c.problems, c.silent) for c in alone]
+    assert [(c.problems, c.left_out) for c in together] == [(c.problems, c.left_out) for c in alone]
     if not any(checked.problems for checked in alone):
         for position, column in enumerate(dataset.columns):
             one, other = ([comparable(column, checked.values[position]) for checked in w] for w in (together, alone))

@@ -124,8 +124,8 @@ def test_empty_fields_at_the_end_of_a_record_say_nothing_without_a_header() -> N
         ["team is missing"],
         ["name is missing"],
     ]
-    assert checked[1].silent == {2, 3, 4}
-    assert checked[4].silent == frozenset()
+    assert checked[1].left_out == {2, 3, 4}
+    assert checked[4].left_out == frozenset()
 
 
 def test_all_rows_have_the_columns_that_a_header_names() -> None:

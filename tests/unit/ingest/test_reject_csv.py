@@ -119,7 +119,7 @@ def test_a_corrected_row_leaves_out_what_its_reject_left_out() -> None:
     values = check_fields(STAFF, first.fields or ()).values
     line = LineFormat(layout).row(values, layout.staged_apart(first.raw.split(b",")))
     assert line == b"3,7,Ann,,,,,team email\n"
-    silence = Relation.staged(STAFF, layout, "staging").silence
-    assert silence["email"] == (
+    left_out = Relation.staged(STAFF, layout, "staging").left_out
+    assert left_out["email"] == (
         "({row}.\"email\" IS NULL AND strpos(' ' || coalesce({row}.ignored_4, '') || ' ', ' email ') > 0)"
     )
