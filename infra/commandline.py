@@ -47,7 +47,7 @@ def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> 
         print(f"interrupted: {interrupted}", file=sys.stderr)
         return 130
     except Exception as error:
-        if _is_of_declaration(error):
+        if _is_invalid_declaration(error):
             return _failed(f"chalicelib/core/datasets.py: {error}")
         # a defect of Hireflow: print its place, so that users can report it
         return _failed(f"unforeseen {type(error).__name__}: {error} ({_place(error)})")
@@ -58,8 +58,8 @@ def _failed(message: str) -> int:
     return 1
 
 
-def _is_of_declaration(error: Exception) -> bool:
-    """Return whether a dataset is declared in a way that cannot work."""
+def _is_invalid_declaration(error: Exception) -> bool:
+    """Return whether the error says that a declaration of a dataset cannot work."""
     from chalicelib.core.kinds.values import InvalidDeclaration
 
     return isinstance(error, InvalidDeclaration)

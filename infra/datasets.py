@@ -1,7 +1,7 @@
-"""Writes the files that are generated from the declared datasets.
+"""Writes the files that are generated from the declared datasets: the list of the command line, the template of the
+tables in Athena, and tables in the documentation.
 
-`make migration` writes them, and so does `python -m infra.datasets`: the list of the command line, the template of the
-tables in Athena, and tables in the documentation. A test fails if one of these files is not up to date.
+`make migration` and `python -m infra.datasets` write them. A test fails if one of these files is not up to date.
 """
 
 from collections.abc import Collection, Iterable, Iterator

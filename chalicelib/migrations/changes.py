@@ -44,27 +44,28 @@ def track_changes(table: str) -> str:
 
 
 def fill_nulls(table: str, column: str) -> str:
-    """Return SQL that gives a column its default in every row that has no value there."""
+    """Return SQL that stores the default of a column in every row in which the column is NULL."""
     return f'UPDATE "{table}" SET "{column}" = DEFAULT WHERE "{column}" IS NULL'
 
 
 def require_values(table: str, column: str) -> str:
-    """Return SQL that fails if a row has no value in a column. The error says how many rows have none."""
+    """Return SQL that fails if a column is NULL in a row. The error says in how many rows."""
     return f"""
         DO $$
         DECLARE
             missing bigint := (SELECT count(*) FROM "{table}" WHERE "{column}" IS NULL);
         BEGIN
             IF missing > 0 THEN
-                RAISE EXCEPTION 'the column {column} of {table} becomes mandatory, but % rows have no value there:'
-                    ' load a file that gives them one, and run the command again', missing;
+                RAISE EXCEPTION 'the column {column} of {table} becomes mandatory, but % rows have no value in it:'
+                    ' load a file with the missing values, and run the command again', missing;
             END IF;
         END $$
     """
 
 
 def forget_dataset(table: str) -> str:
-    """Return SQL that deletes what Hireflow knows about a dataset besides its rows and the history of its loads."""
+    """Return SQL that deletes the state, the waiting rows and the open rejects of a dataset. Its rows and the history
+    of its loads stay."""
     return f"""
         DELETE FROM dataset_state WHERE dataset = '{table}';
         DELETE FROM orphans WHERE dataset = '{table}';

@@ -12,8 +12,8 @@ def context_of(connection: Connection) -> MigrationContext:
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[MigrateOperation]:
-    """Return the operations that turn the tables of the database into the tables of the metadata. Alembic does not
-    compare check constraints and the names of keys."""
+    """Return the operations that turn the tables of the database into the tables of the metadata. Alembic compares
+    neither check constraints nor the names of keys."""
     found = produce_migrations(context_of(connection), metadata).upgrade_ops
     every: list[MigrateOperation] = []
     for operation in found.ops if found else ():

@@ -39,8 +39,8 @@ def upgrade(
     connections: int = -1,
     api_url: str = "",
 ) -> Migrated:
-    """Upgrade the database to `revision`. The tables do not change if the database already has this revision, or the
-    revision of a later release: then somebody goes back to this release.
+    """Upgrade the database to `revision`. The tables do not change if the database already has this revision. They do
+    not change, either, if it has the revision of a later release, because somebody goes back to this release.
 
     `database_url` is the URL of the database owner. `tls` and `ca` have the values of the settings DATABASE_TLS and
     DATABASE_CA. `app_url` is the URL with which the functions log in. The role in this URL is created if necessary, and
@@ -81,7 +81,7 @@ def upgrade(
 
 
 def _later_revision(connection: "Connection") -> str | None:
-    """Return the revision of the database if a later release has migrated it, else None."""
+    """Return the revision of the database if a later release has migrated the database, else None."""
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
@@ -92,7 +92,8 @@ def _later_revision(connection: "Connection") -> str | None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Raise ConfigurationError if a migration raises an exception in SQL, because it cannot migrate the rows."""
+    """Raise ConfigurationError with the message of an exception that the SQL of a migration raises (RAISE EXCEPTION)
+    because it cannot migrate the rows."""
     from sqlalchemy.exc import DBAPIError
 
     try:

@@ -68,9 +68,9 @@ def _column(declared: dataset.Column) -> Column[object]:
 def _default(declared: dataset.Column) -> ColumnElement[str] | None:
     """Return the default of a column as a quoted text. Postgres converts the text to the type of the column.
 
-    The release before the one that adds the column does not know the column. So its new rows get the default.
+    A release without the column still inserts rows for some minutes after the migration. These rows get the default.
     """
-    # not a str, which Alembic would compare without a quotation mark at its beginning or end
+    # This is not a str, because Alembic would remove a quotation mark at its beginning or end before a comparison.
     return None if declared.default is None else literal_column(declared.default_sql)
 
 

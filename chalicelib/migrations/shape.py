@@ -1,7 +1,7 @@
 """Compares the declared datasets with the tables that the migrations make.
 
 `require_migrations` reads the files of the migrations, so it needs no database and can run before anything changes. It
-only finds tables and columns that no migration adds. `require_tables` reads the tables of a database, and finds every
+finds only tables and columns that no migration adds. `require_tables` reads the tables of a database, and finds every
 difference.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _NAME = r"""(?:if\s+(?:not\s+)?exists\s+)?(?:only\s+)?\W*(?:public\W+)?(\w+)"""
-# Each is either SQL or a call of Alembic. The group is the name of the table.
+# Each pattern matches the beginning of an SQL statement or of a call of Alembic. The group is the name of the table.
 _CREATED = re.compile(rf"create[ _]table\W+{_NAME}", re.IGNORECASE)
 _ALTERED = re.compile(rf"(?:alter\s+table|op\.add_column\W)\W*{_NAME}", re.IGNORECASE)
 _PREVIOUS = re.compile(r"""^down_revision\b[^=]*= *["'](\w+)["']""", re.MULTILINE)
@@ -35,7 +35,7 @@ class StoredColumn(NamedTuple):
 
     @classmethod
     def of(cls, column: Column) -> "StoredColumn":
-        """Return what a declared column should be."""
+        """Return what a declared column should be in the database."""
         sql_type = column.kind.sql.replace(" ", "")
         return cls(column.name, _SQL_TYPES.get(sql_type, sql_type), column.optional, column.default is not None)
 
@@ -72,8 +72,9 @@ def require_migrations(datasets: Mapping[str, Dataset], versions: Path) -> None:
 
 
 def require_tables(datasets: Mapping[str, Dataset], connection: "Connection", *, are_later: bool = False) -> None:
-    """Raise ConfigurationError for the first difference between the declared datasets and the tables. If the tables
-    `are_later` than this release, they need only have the declared columns, with their types."""
+    """Raise ConfigurationError for the first difference between the declared datasets and the tables. If
+    `are_later` is true, a later release has migrated the tables. Then they only need the declared columns with their
+    types."""
     for name, dataset in datasets.items():
         stored = {column.name: column for column in _stored(name, connection)}
         if not stored:

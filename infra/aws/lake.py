@@ -26,7 +26,8 @@ from infra.venv import ROOT
 FILE = ROOT / "infra/aws/templates/lake.yaml"
 _WORDS_OF_YAML = {"y", "yes", "n", "no", "on", "off", "true", "false", "null"}
 QUERIES = {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
-# The names of datasets whose tables would have the logical id of another resource. Words of YAML are no ids, either.
+# A table of a dataset with one of these names would have the logical id of another resource. Words of YAML cannot be
+# logical ids, either.
 _OWN = {"database", "reader", "work_group", *(f"{report}_query" for report in QUERIES)}
 
 # $$ becomes a literal $, which CloudFormation's own ${…} needs.
@@ -182,8 +183,8 @@ def template(datasets: Iterable[Dataset] = DATASETS.values()) -> str:
 def schema_literal(dataset: Dataset) -> str:
     """Return the Avro schema with which Athena reads the dataset's backup files.
 
-    All columns except the id may be null here. So Athena also reads the files of restore points that are older than a
-    column: this column is NULL in them.
+    In this schema, all columns except the id may be null. So Athena can also read the files of a restore point that is
+    older than a column. It returns NULL for this column.
     """
     schema = avro.schema(dataset)
     schema["fields"][1:] = [_nullable(field) for field in schema["fields"][1:]]
@@ -213,7 +214,7 @@ def _column(column: Column) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a name as a text of YAML. YAML reads some words as truth values or null unless they are quoted."""
+    """Return a name as a text of YAML. YAML reads some words as booleans or null unless they are quoted."""
     return json.dumps(name) if name in _WORDS_OF_YAML else name
 
 

@@ -26,7 +26,7 @@ _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 
 def run(name: str = "", *dropped: str) -> None:
     """Write the next migration under this name, unless the declarations agree with the migrations so far. Raises
-    CloudError if a migration must not make one of the differences."""
+    CloudError if no migration may remove one of the differences."""
     if not _NAME.fullmatch(name):
         raise CloudError(
             "a migration needs a name of lower-case letters, digits and underscores: make migration NAME=add_email"
@@ -45,8 +45,8 @@ def run(name: str = "", *dropped: str) -> None:
 def write(database_url: str, name: str, dropped: tuple[str, ...] = ()) -> Path | None:
     """Write the next migration. Return its path, or None if there is nothing to do.
 
-    The database must be empty. At the end, it has the tables of the new migration, so the migration is proven to run
-    and to make the declared tables.
+    The database must be empty. The function runs the new migration on it, and compares the tables with the declared
+    datasets. Raises CloudError, and deletes the file, if the migration does not run or makes other tables.
     """
     try:
         shape.require_one_line(migrate.VERSIONS)
@@ -75,8 +75,8 @@ def _written(directory: ScriptDirectory, engine: Engine, name: str, dropped: tup
 
 
 def planned(connection: Connection, datasets: Mapping[str, Dataset], dropped: Iterable[str] = ()) -> Steps:
-    """Return the steps from the tables of a database to these datasets. Raises CloudError if a migration must not make
-    one of them."""
+    """Return the steps from the tables of a database to these datasets. Raises CloudError if no migration may make one
+    of them."""
     steps = Steps(datasets, comparison.columns(connection), dropped)
     steps.take(comparison.differences(connection, with_datasets(datasets.values())))
     return steps

@@ -1,7 +1,7 @@
-"""Decides which differences a migration may make.
+"""Decides which differences between the declared datasets and the tables a migration may remove.
 
-For some minutes after a migration, the functions of the release before still work. So a migration must not take away
-what they need. And no migration may delete values that nobody has named.
+For some minutes after a migration, the functions of the previous release still run. So a migration must not remove
+anything that they need. A migration deletes values only if the command names their column or table (`DROP`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ Columns = Mapping[str, Sequence[str]]  # the columns of each table in the databa
 
 
 class Steps:
-    """The operations of a migration, and what they do in words.
+    """Collects the operations of a migration, and the words that say what they do.
 
-    `datasets` are the declared datasets. `existing` are the columns of the tables in the database. `dropped` are the
+    `datasets` are the declared datasets. `existing` has the columns of the tables in the database. `dropped` has the
     tables and columns (`table.column`) that the migration may drop.
     """
 
@@ -38,7 +38,8 @@ class Steps:
         return " ".join(f"{words}." for words in self.words if words)
 
     def take(self, differences: Iterable[MigrateOperation]) -> None:
-        """Add the steps for these differences. Raises CloudError for the first that no migration may make."""
+        """Add the operations for these differences. Raises CloudError for the first difference that no migration may
+        make, and for a name in `dropped` that is still declared or does not exist."""
         for difference in differences:
             self._take(difference)
         self.operations += self._last
@@ -100,7 +101,7 @@ class Steps:
             raise CloudError(
                 f"{table}: the column {name} is {_shown(operation.existing_type)} in the database, but"
                 f" {_shown(operation.modify_type)} in datasets.py. The kind of a column cannot change, because the"
-                " release before could not read it. Declare a new column with another name, and load its values"
+                " previous release could not read it. Declare a new column with another name, and load its values"
             )
         if declared and operation.modify_nullable is False:
             self._require_values(declared, operation)
@@ -129,8 +130,8 @@ class Steps:
         if column in self._existing.get(table, ()):
             raise CloudError(
                 f"{table}: {column} refers to {operation.referent_table} in datasets.py, but not in the database. A"
-                " column that has values cannot begin to refer to a dataset, because the release before does not check"
-                " the references. Declare a new column with this parent, and load its values"
+                " column that has values cannot begin to refer to a dataset, because the previous release does not"
+                " check the references. Declare a new column with this parent, and load its values"
             )
         self._do("", operation)
 
@@ -150,14 +151,15 @@ class Steps:
         if name not in self._dropped:
             raise CloudError(
                 f"the database has {what}, but datasets.py does not declare it. A migration that drops it deletes its"
-                " values, and the release before fails until the deployment has replaced it. If you have renamed it,"
+                " values, and the previous release fails until the deployment has replaced it. If you have renamed it,"
                 " restore the old name; the header of a file may use others (aliases). If you want to drop it, add"
                 f" DROP={name} to the command"
             )
         self._dropped.discard(name)
 
     def _require_order(self, dataset: Dataset) -> None:
-        """A file without a header names no columns, so the first columns must stay where they are."""
+        """Raise CloudError if the order of the existing columns is not the declared order. It must stay, because a file
+        without a header names no columns."""
         kept = [name for name in self._existing.get(dataset.name, ()) if name in dataset.column_names]
         if list(dataset.column_names[: len(kept)]) != kept:
             raise CloudError(

@@ -253,7 +253,7 @@ def test_a_manifest_with_malformed_schemas_is_broken(database: Database, storage
 
 @pytest.fixture
 def released(landing: Landing) -> str:
-    """Put a restore point into the bucket that the release before optional columns has made. Return its name."""
+    """Put a restore point into the bucket that a release without optional columns has made. Return its name."""
     for path in sorted(RELEASED.rglob("*.*")):
         if path.is_file():
             landing.s3.client.put_object(Bucket=BACKUP, Key=str(path.relative_to(RELEASED)), Body=path.read_bytes())
@@ -261,7 +261,7 @@ def released(landing: Landing) -> str:
     return name
 
 
-def test_a_restore_point_of_the_release_before_is_restored_and_verified(landing: Landing, released: str) -> None:
+def test_a_restore_point_of_the_previous_release_is_restored_and_verified(landing: Landing, released: str) -> None:
     report = verify_point(landing.s3.storage.backup, released)
     assert (faults(report), report.notes) == ([], [])
     assert {name: table.rows for name, table in report.tables.items()} == {

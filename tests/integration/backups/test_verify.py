@@ -175,7 +175,7 @@ def test_a_file_of_another_table_is_a_fault(storage: Storage, point: str) -> Non
     storage.backup.put(manifest.key(point, "departments"), body, avro.CONTENT_TYPE)
     fault = 'departments: the file does not have the schema of the manifest: its fields are id "int", job "string"'
     assert faults(verify_point(storage.backup))[0] == fault
-    edit(storage, point, lambda document: document.pop("schemas"))  # the release before wrote no schemas
+    edit(storage, point, lambda document: document.pop("schemas"))  # the previous release wrote no schemas
     assert faults(verify_point(storage.backup))[0] == fault
 
 

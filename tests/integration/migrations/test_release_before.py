@@ -1,7 +1,7 @@
-"""Tests that the release before works with the tables of this release, because its functions still run for some
+"""Tests that the previous release works with the tables of this release, because its functions still run for some
 minutes after a migration.
 
-The tests are those of the release before. They run in its own tree, which gets the migrations of this release and one
+The tests are those of the previous release. They run in its own tree, which gets the migrations of this release and one
 that adds columns and a dataset.
 """
 
@@ -16,7 +16,7 @@ from tests.e2e.earlier import python_of, unpacked
 from tests.new_shape import declare
 
 _MIGRATIONS = "chalicelib/migrations"
-# The tests of the release before that show most of what its functions do. Tests of the schema itself are not among
+# The tests of the previous release that show most of what its functions do. Tests of the schema itself are not among
 # them, because the schema has changed.
 CORE = (
     "tests/integration/api/test_api_rest.py",
@@ -27,7 +27,7 @@ CORE = (
     "tests/integration/reports/test_summary.py",
 )
 _ADDED = "tests/integration/test_of_the_next_release.py"
-# This test also runs with the release before.
+# This test also runs with the previous release.
 STAYS = """
 from tests.integration.landing import Landing
 
@@ -47,7 +47,7 @@ def test_values_of_the_new_columns_stay(landing: Landing) -> None:
 
 @pytest.fixture
 def migrated(tmp_path: Path) -> Path:
-    """Return the tree of the release before, with the migrations of a checkout in which the shape has changed."""
+    """Return the tree of the previous release, with the migrations of a checkout in which the shape has changed."""
     tree = unpacked(tmp_path)
     checkout = copied(tmp_path / "checkout")
     declare(checkout)
@@ -58,7 +58,7 @@ def migrated(tmp_path: Path) -> Path:
     return tree
 
 
-def test_the_release_before_works_with_the_new_tables(migrated: Path) -> None:
+def test_the_previous_release_works_with_the_new_tables(migrated: Path) -> None:
     command: list[str | Path] = [python_of(migrated), "-m", "pytest", "-q", "-p", "no:cacheprovider", _ADDED, *CORE]
     done = subprocess.run(command, cwd=migrated, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -90,7 +90,7 @@ OF_EVERY_KIND = {
 
 
 @pytest.mark.parametrize("name", OF_EVERY_KIND)
-def test_a_column_with_a_default_gives_it_to_old_rows_and_to_the_rows_of_the_release_before(
+def test_a_column_with_a_default_gives_it_to_old_rows_and_to_the_rows_of_the_previous_release(
     stage: Stage, name: str
 ) -> None:
     column = OF_EVERY_KIND[name]
@@ -103,7 +103,9 @@ def test_a_column_with_a_default_gives_it_to_old_rows_and_to_the_rows_of_the_rel
 
 
 @pytest.mark.parametrize("name", OF_EVERY_KIND)
-def test_an_optional_column_is_null_in_old_rows_and_in_the_rows_of_the_release_before(stage: Stage, name: str) -> None:
+def test_an_optional_column_is_null_in_old_rows_and_in_the_rows_of_the_previous_release(
+    stage: Stage, name: str
+) -> None:
     stage.run("INSERT INTO jobs VALUES (1, 'Clerk')")
     stage.migrate(wider("jobs", replace(OF_EVERY_KIND[name], optional=True, default=None)))
     stage.run("INSERT INTO jobs (id, job) VALUES (2, 'Smith')")
@@ -155,8 +157,8 @@ def test_a_column_without_a_default_becomes_mandatory_only_if_every_row_has_a_va
         stage.migrate(mandatory)
     tried.rollback()
     assert refused.value.detail == (
-        "the column email of jobs becomes mandatory, but 2 rows have no value there: load a file that gives them one,"
-        " and run the command again"
+        "the column email of jobs becomes mandatory, but 2 rows have no value in it: load a file with the missing"
+        " values, and run the command again"
     )
     stage.run("UPDATE jobs SET email = 'a' WHERE email IS NULL")
     stage.migrate(mandatory)
@@ -189,7 +191,7 @@ def test_what_is_no_longer_declared_is_dropped_only_if_it_is_named(stage: Stage)
         stage.planned(wider("jobs", SITE))
     assert str(refused.value) == (
         "the database has the column email of jobs, but datasets.py does not declare it. A migration that drops it"
-        " deletes its values, and the release before fails until the deployment has replaced it. If you have renamed"
+        " deletes its values, and the previous release fails until the deployment has replaced it. If you have renamed"
         " it, restore the old name; the header of a file may use others (aliases). If you want to drop it, add"
         " DROP=jobs.email to the command"
     )
