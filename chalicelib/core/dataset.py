@@ -9,26 +9,27 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Value
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
-# Postgres has columns of its own with these names in every table. `seq` is the number of a staged row.
-# `restore_point` is the partition key of the tables in Athena.
+# Every table of Postgres has columns with the names of this set, except for two: `seq` is the number of a staged row,
+# and `restore_point` is the partition key of the tables in Athena.
 _RESERVED = frozenset({"restore_point", "seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 # A CSV file of rejects has columns of its own with these names. It could not be loaded if a column had one of them.
 _OF_REJECTS = frozenset({"line", "reasons", "raw", "left_out"})
-_NOT_COMPARED = re.compile(r"[\s_-]")  # in headers
-# The first parts of the paths of Hireflow's own routes.
+_NOT_COMPARED = re.compile(r"[\s_-]")  # the characters that do not count when the names of headers are compared
+# The first parts of the paths of the routes that do not belong to a dataset.
 _ROUTES = frozenset({"backups", "dashboard", "docs", "health", "loads", "uploads"})
-_OF_STAGING = re.compile("ignored_[0-9]+")  # the names of the fields that no column holds, in staging tables
+_OF_STAGING = re.compile("ignored_[0-9]+")  # the columns of staging tables for ignored fields
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of a dataset. `parent` names the dataset whose `id` the column refers to.
 
-    An `optional` column may be NULL. A row may leave a column out if the column is optional or has a `default`: then a
-    known row keeps its value, and a new row gets the default, or NULL without a default. `default` has the checked form
-    of the kind.
+    An `optional` column may be NULL. A row may leave a column out if the column is optional or has a `default`. Then a
+    stored row keeps its value, and a new row gets the default, or NULL if there is no default. `default` has the
+    checked form of the kind.
 
     `about` and `example` appear in the documentation. `aliases` are other names for the column in the header of a file.
+    Raises InvalidDeclaration.
     """
 
     name: str
@@ -82,8 +83,8 @@ class Column:
 
     @property
     def default_text(self) -> str | None:
-        """The default as a text, which a file may contain, and from which Postgres makes the value. It is None if there
-        is no default."""
+        """The default as a text that a file may contain and that Postgres can convert to the type of the column. It is
+        None if there is no default."""
         if self.default is None:
             return None
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
@@ -98,12 +99,13 @@ class Column:
 _RULE = "use at most 40 lower-case letters, digits and underscores, and begin with a letter"
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity, which is fast: the check of every row looks a dataset up
+@dataclass(frozen=True, eq=False)  # compared by identity, because this is fast and the check of every row looks one up
 class Dataset:
     """A table, and the names under which clients know it.
 
     `name` is the name of the table and the prefix of its file names. `route` is the singular form that URLs use. The
     first column is always `id`, the primary key. Columns that a row may leave out come after all other columns.
+    Raises InvalidDeclaration.
     """
 
     name: str
@@ -137,9 +139,8 @@ class Dataset:
         for name in (self.name, self.route):
             if not _NAME.fullmatch(name):
                 raise InvalidDeclaration(f"{name!r} is not a name of a dataset: {_RULE}")
-            if name in _ROUTES or name.startswith(
-                "pg_"
-            ):  # Postgres looks for tables such as pg_class in its own schema
+            # Postgres looks for tables such as pg_class in its own schema first.
+            if name in _ROUTES or name.startswith("pg_"):
                 raise InvalidDeclaration(f"{name!r} cannot be the name of a dataset: choose another name")
 
     def _require_names_for_headers(self) -> None:

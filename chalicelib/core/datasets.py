@@ -2,7 +2,7 @@
 
 All code that depends on columns is derived from `DATASETS`: the rules, the pattern of the CSV reader's fast path, the
 staging table, the SQLAlchemy metadata, the Avro schema, the routes and their documentation. A new dataset or a new
-column needs one declaration in this module, and one migration, which `make migration` writes.
+column needs one declaration in this module, and one migration. `make migration` writes the migration.
 
 The order matters: parents come before their children. Backups use the same order.
 """

@@ -1,4 +1,4 @@
-"""Keeps the digits of JSON numbers. A float would change them: 0.1 is not a tenth."""
+"""Keeps the digits of JSON numbers. A float would change them: the float 0.1 is not exactly a tenth."""
 
 import sys
 from decimal import Decimal, InvalidOperation
@@ -24,7 +24,7 @@ class JsonNumber(float):
 
 
 def exact(number: float) -> Decimal:
-    """Return the exact value of a JSON number, or NaN if even a Decimal cannot express it."""
+    """Return the exact value of a JSON number, or NaN if not even a Decimal can express it."""
     try:
         return Decimal(number.text if isinstance(number, JsonNumber) else repr(number))
     except InvalidOperation:  # its exponent has some twenty digits
@@ -34,7 +34,7 @@ def exact(number: float) -> Decimal:
 def whole(number: float) -> int | None:
     """Return a JSON number as an integer, or None if it is not a whole number. For JSON Schema, 12.0 is an integer.
 
-    A number with very many digits becomes some other very large number, because computing it would take long.
+    A number with more than 60 digits becomes 10 to the power of 60, because it would take long to compute its digits.
     """
     value = exact(number)
     if not value.is_finite() or value != value.to_integral_value():

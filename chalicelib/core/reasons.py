@@ -43,7 +43,7 @@ class Reason:
         return f"{self.text}: {self.instead}" if self.instead else self.text
 
     def filled(self, **values: object) -> "Reason":
-        """Return this reason with `values` instead of the names in braces. They are limits of a kind of column, and not
+        """Return this reason with `values` instead of the names in braces. The values are limits of a kind, and not
         values of a row."""
         return replace(self, text=self.text.format(**values))
 

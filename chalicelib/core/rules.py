@@ -3,8 +3,8 @@
 A rule converts a sent value to the value that is stored, or gives the reason why the value is rejected. Each kind of
 column has its rule (see `core.kinds`).
 
-A row need not say something about every column. A column may be left out if it is optional or has a default. An
-optional column may also be null: an empty field of a CSV file or null in JSON.
+A row may leave out a column that is optional or has a default. An optional column may also be null: its value is an
+empty field of a CSV file, or null in JSON.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ class Checked(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """The rule of a column. `may_be_absent` says whether a row may leave the column out."""
+    """The rule of a column. `may_be_absent` is true if a row may leave the column out."""
 
     column: str
     check: Callable[[Any], Value]
@@ -80,8 +80,8 @@ def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
 
 
 def _common_columns(dataset: Dataset, rows: Sequence[Any]) -> list[str]:
-    """Return the columns of the first row, if all rows may have these columns. Otherwise, return no columns. The caller
-    checks whether the other rows have the same columns."""
+    """Return the columns of the first row, or no columns if not all rows can have exactly these columns. The caller
+    checks whether the other rows have them."""
     first = rows[0] if rows and type(rows[0]) is dict else {}
     names = [column.name for column in dataset.columns if column.name in first]
     width = len(first)
@@ -147,7 +147,7 @@ def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, 
 
 
 def shown_stored(dataset: Dataset, row: Sequence[Any]) -> list[Any]:
-    """Return a row of an Avro file in the form in which a client would send its values. None and ABSENT stay."""
+    """Return a row of an Avro file with its values in the sent form. None and ABSENT stay."""
     return [v if v is None or v is ABSENT else c.kind.shown(v) for c, v in zip(dataset.columns, row, strict=True)]
 
 
@@ -169,8 +169,8 @@ def readable_id(text: str | None) -> int | None:
 
 
 def holds_a_value(dataset: Dataset, texts: Sequence[str], dates: Dates = "iso") -> bool:
-    """Return whether one of the texts is a valid value of the column in the same place. Columns that take any text do
-    not count."""
+    """Return whether one of the texts is a valid value of the column in the same place. Columns for texts do not count,
+    because nearly every text is valid for them."""
     return any(
         not column.kind.takes_any_text and _is_valid(column.kind, text, dates)
         for column, text in zip(dataset.columns, texts, strict=False)

@@ -1,5 +1,5 @@
-"""Declares the kinds of columns. Each kind is one class in one module, and has everything that depends on the kind:
-rules, patterns, types and conversions.
+"""Declares the kinds of columns. A kind is one class in a module of its own. The class has everything that depends
+on the kind: rules, patterns, types and conversions.
 
-Start with `kind`, which says what a kind has. `table` lists all kinds.
+Start with `kind`, which defines what a kind has. `table` lists all kinds.
 """

@@ -33,7 +33,7 @@ class Date(Kind):
     avro_plain, avro_wanted = "int", "date"
 
     def check(self, value: Any) -> str:
-        """Accept a date in the grammar of `datetimes`. It must not have a time."""
+        """Accept a date without a time, in the grammar of `datetimes`."""
         value = present(value)
         if not isinstance(value, str):
             raise Broken(reasons.NOT_A_DATE)
@@ -111,5 +111,7 @@ class Date(Kind):
         return {"int date": same}
 
     def schema(self) -> tuple[str, Json]:
-        about = "a date without a time, such as 2021-07-27. 20210727 and, as a day of a week, 2021-W30-2 are valid, too"
+        about = (
+            "a date without a time, such as 2021-07-27. Basic dates and week dates (20210727, 2021-W30-2) are valid, too"
+        )
         return about, {"type": "string", "pattern": json_patterns.surrounded(json_patterns.DATE)}

@@ -1,4 +1,4 @@
-"""The kinds of decimal numbers. Each precision and scale is a kind of its own."""
+"""The kinds of decimal numbers. Each pair of a precision and a scale is a kind of its own."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ _BASE, _BASE_DIGITS = 10_000, 4  # Postgres's binary format has digits from 0 to
 class DecimalNumber(Kind):
     """The kind of decimal numbers with at most `precision` digits, of which `scale` stand after the point.
 
-    The stored form is the number times 10 to the power of `scale`. It is a text if the number has too many digits after
-    the point: `check_stored` rejects it.
+    The stored form is the number times 10 to the power of `scale`. If a number of an Avro file has too many digits
+    after the point, its stored form is a text with all digits, which `check_stored` rejects.
     """
 
     avro_plain = "bytes"
@@ -69,7 +69,7 @@ class DecimalNumber(Kind):
         return f"-{number}" if sign == "-" and number.strip("0.") else number
 
     def _written_out(self, number: Decimal) -> str:
-        """Return a JSON number as text without an exponent, and without zeros beyond the scale."""
+        """Return a JSON number as text without an exponent, and without zeros beyond the scale. Raises Broken."""
         if not number.is_finite():
             raise Broken(reasons.NOT_A_DECIMAL)
         if not number:
@@ -101,8 +101,8 @@ class DecimalNumber(Kind):
         return rb"[+-]?(?:" + whole + rb"(?:\.\d{0,%d})?|\.\d{1,%d})" % (self.scale, self.scale)
 
     def for_copy(self, stored: Sequence[Any]) -> Iterable[Any]:
-        """Return Postgres's binary format of the numbers. All have the same number of digits, to the base of 10,000:
-        Postgres removes zeros at both ends."""
+        """Return the numbers in Postgres's binary format, which has digits to the base of 10,000. All numbers get the
+        same number of digits. Postgres removes the zeros at both ends."""
         aligned = 10 ** (self._fraction * _BASE_DIGITS - self.scale)
         rest = [abs(value) * aligned for value in stored]
         digits: list[list[int]] = []
@@ -135,7 +135,7 @@ class DecimalNumber(Kind):
         return self._converted(name, scale) if name in self.avro_readable else None
 
     def _converted(self, name: str, scale: int) -> Conversion:
-        """Return the conversion from bytes with another scale, or from a whole number."""
+        """Return the conversion to the stored form: from bytes with this scale, or from a whole number."""
         if not name.endswith(" decimal"):
             return lambda value: value * 10**self.scale
         if scale == self.scale:
@@ -165,11 +165,12 @@ class DecimalNumber(Kind):
 
 @cache
 def decimal(precision: int, scale: int) -> Kind:
-    """Return the kind of decimal numbers with at most `precision` digits, of which `scale` stand after the point."""
+    """Return the kind of decimal numbers with at most `precision` digits, of which `scale` stand after the point. Equal
+    numbers give the same kind. Raises InvalidDeclaration if no such kind is possible."""
     if not 1 <= precision <= MAX_PRECISION or not 0 <= scale <= precision:
         raise InvalidDeclaration(
-            f"Kind.decimal({precision}, {scale}) cannot be: the precision is from 1 to {MAX_PRECISION}, and the scale"
-            " from 0 to the precision"
+            f"Kind.decimal({precision}, {scale}) is not possible: the precision is from 1 to {MAX_PRECISION}, and the"
+            " scale is from 0 to the precision"
         )
     return DecimalNumber(precision, scale)
 
@@ -181,6 +182,7 @@ def _canonical(before: int, scale: int) -> str:
 
 
 def _text(unscaled: int, scale: int) -> str:
+    """Return a number as text. `unscaled` is the number times 10 to the power of `scale`."""
     sign, digits = "-" if unscaled < 0 else "", str(abs(unscaled)).rjust(scale + 1, "0")
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}" if scale else f"{sign}{digits}"
 

@@ -66,7 +66,8 @@ class Id(Kind):
 
 
 def integers(typecode: str, field: memoryview) -> "array[int]":
-    """Convert binary integers in network order to Python integers, at the speed of C."""
+    """Convert binary integers in network order to Python integers, at the speed of C. `typecode` is "i" for integers of
+    4 bytes, and "q" for 8 bytes."""
     values = array(typecode)
     values.frombytes(field)
     if sys.byteorder == "little":

@@ -2,11 +2,12 @@
 
 A value has four forms:
 - The *sent* form is what a client sends: the text of a CSV field, or a JSON value.
-- The *checked* form is what a rule returns. It goes to Postgres as text or as JSON: an `int`, a `str` or a `bool`.
-- The *stored* form is what is read from an Avro file: an `int`, a `str` or a `bool`, and None for null. An instant is a
-  number of microseconds since 1970, a date a number of days, and 12.50 in a column with two decimals is 1250.
-- The *written* form is what fastavro writes without a logical type. It differs from the stored form only for decimals,
-  which are written as bytes.
+- The *checked* form is what a rule returns: an `int`, a `str` or a `bool`. Postgres gets it as text or as JSON.
+- The *stored* form is what is read from an Avro file: an `int`, a `str` or a `bool`, and None for null. An instant is
+  the number of microseconds since 1970 in UTC. A date is the number of days since 1970. A decimal with two digits after
+  the point is the number of hundredths: 12.50 is 1250.
+- The *written* form is what fastavro writes without a logical type. Only for decimals, it differs from the stored form:
+  they are written as bytes.
 """
 
 from abc import ABC, abstractmethod
@@ -21,6 +22,7 @@ Conversion = Callable[[Any], Any]
 
 
 def same(value: Any) -> Any:
+    """Convert nothing. `conversion is same` means that no conversion is needed."""
     return value
 
 
@@ -47,7 +49,7 @@ class Kind(ABC):
     example: Value
     athena: str
     athena_unit: str = ""
-    # Whether every text without NUL is a value. If so, a value does not tell a row from a header.
+    # Whether every text without NUL is a value. If so, a text under this column may be a value or a name of a header.
     takes_any_text: bool = False
 
     # ---- rules: the sent form of one value
@@ -57,23 +59,24 @@ class Kind(ABC):
         """Return the checked form of a JSON value or of a text. Raises Missing, or Broken with the reason."""
 
     def check_in_file(self, dates: Dates, value: Any) -> Value:
-        """Do the same for a text of a file. `dates` is the declared order of day and month."""
+        """Return the checked form of a text of a file. `dates` is the declared order of day and month. Raises Missing,
+        or Broken with the reason."""
         return self.check(value)
 
     def check_stored(self, value: Any, *, is_trusted: bool) -> Value:
-        """Return the checked form of a value that has the form of `shown`. A trusted value comes from one of our
-        restore points, so it was in the table before. Raises Missing or Broken."""
+        """Return the checked form of a value that `shown` has returned. A trusted value comes from one of our restore
+        points, so it was in the table before. Raises Missing, or Broken with the reason."""
         return self.check(value)
 
     def shown(self, stored: Any) -> Any:
-        """Return a stored value in the form in which a client would send it."""
+        """Convert a value from the stored form to the sent form."""
         return stored
 
     def stored(self, checked: Value) -> Any:
         """Convert a value from the checked form to the stored form."""
         return checked
 
-    # ---- whole columns: loops that run in C; the values contain no None
+    # ---- whole columns: the loops run in C, and no value is None
 
     @abstractmethod
     def are_usual(self, values: Sequence[Any]) -> bool:
@@ -82,7 +85,7 @@ class Kind(ABC):
 
     @abstractmethod
     def are_valid(self, stored: Sequence[Any]) -> bool:
-        """Return whether all stored values are valid without any change."""
+        """Return whether all stored values keep the rule, and the rule changes none of them."""
 
     def can_be_stored(self, stored: Sequence[Any]) -> bool:
         """Return whether Postgres can hold all stored values of a trusted file."""
@@ -90,8 +93,8 @@ class Kind(ABC):
 
     # ---- CSV
 
-    # The pattern of a number that may have decimals of zeros in a clean field, or b"" if the kind has no such numbers.
-    # COPY gets the number without these decimals: 12 instead of 12.0.
+    # The pattern of a whole number that may be written with a point and zeros in a clean field (12.0). COPY gets the
+    # number without them (12). The pattern is empty if the kind has no such numbers.
     whole: bytes = b""
 
     @abstractmethod
@@ -115,11 +118,11 @@ class Kind(ABC):
 
     @abstractmethod
     def written(self, field: memoryview) -> Sequence[Any]:
-        """Split the bytea of `aggregate` into values in the written form. The bytea has at least one value."""
+        """Split the bytea of `aggregate` into its values, in the written form. The bytea has at least one value."""
 
     def length(self, column: str) -> str:
-        """Return the SQL expression for the bytes that a value takes in the bytea, or "" if they are few for every
-        value. `column` is quoted."""
+        """Return the SQL expression for the size of a value in the bytea, in bytes. Return "" if every value is small.
+        `column` is quoted."""
         return ""
 
     # ---- spreadsheets
@@ -136,7 +139,7 @@ class Kind(ABC):
     # The type in the schema of our files, and the type of the written form without logical type.
     avro: Any
     avro_plain: str
-    # The types of other programs' files that can be read, and for people: what to declare instead.
+    # What an error advises instead of a type that cannot be read: the types to declare.
     avro_wanted: str
 
     @property

@@ -20,7 +20,7 @@ Kind.DATE = Date()
 Kind.WHOLE_NUMBER = WholeNumber()
 Kind.BOOLEAN = Boolean()
 Kind.decimal = decimal
-# The last kind stands for all kinds of decimal numbers.
+# The last kind is an example of the kinds of decimal numbers.
 KINDS: Final = (
     *(Kind.ID, Kind.TEXT, Kind.INSTANT, Kind.DATE, Kind.WHOLE_NUMBER, Kind.BOOLEAN),
     Kind.decimal(12, 2),

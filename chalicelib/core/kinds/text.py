@@ -1,4 +1,4 @@
-"""The kind of texts: any Unicode but NUL and lone surrogates, up to 10,000 characters."""
+"""The kind of texts: up to 10,000 characters of Unicode, without NUL and without lone surrogates."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Defines what the rules of all kinds have in common: the values, and the exceptions of a rule."""
+"""Defines the types of values, and the exceptions that the rules of all kinds raise."""
 
 from datetime import date
 from decimal import Decimal
@@ -26,7 +26,7 @@ class Broken(ValueError):
 
 
 class Missing(Exception):
-    """The value is absent or consists of white space only."""
+    """The value is null, or a text of white space only."""
 
 
 def present(value: Any) -> Any:
@@ -41,6 +41,7 @@ def present(value: Any) -> Any:
 
 
 def decoded(field: bytes) -> str | Broken:
+    """Return the text of a CSV field, or an error if the field is not valid UTF-8."""
     try:
         return field.decode("utf-8")
     except UnicodeDecodeError:

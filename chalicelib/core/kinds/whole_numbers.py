@@ -1,4 +1,4 @@
-"""The kind of whole numbers with 64 bits, which may be negative."""
+"""The kind of whole numbers: from -9223372036854775808 to 9223372036854775807, which 64 bits hold."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

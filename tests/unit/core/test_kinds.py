@@ -169,7 +169,7 @@ def test_equal_decimals_are_one_kind() -> None:
 @pytest.mark.parametrize(("precision", "scale"), [(0, 0), (39, 2), (5, 6), (5, -1)])
 def test_a_decimal_that_cannot_be_is_refused_when_it_is_declared(precision: int, scale: int) -> None:
     with pytest.raises(
-        InvalidDeclaration, match="the precision is from 1 to 38, and the scale from 0 to the precision"
+        InvalidDeclaration, match="the precision is from 1 to 38, and the scale is from 0 to the precision"
     ):
         Kind.decimal(precision, scale)
 
