@@ -111,7 +111,5 @@ class Date(Kind):
         return {"int date": same}
 
     def schema(self) -> tuple[str, Json]:
-        about = (
-            "a date without a time, such as 2021-07-27. Basic dates and week dates (20210727, 2021-W30-2) are valid, too"
-        )
+        about = "a date without a time, such as 2021-07-27. Basic and week dates (20210727, 2021-W30-2) are valid, too"
         return about, {"type": "string", "pattern": json_patterns.surrounded(json_patterns.DATE)}
