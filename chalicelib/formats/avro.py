@@ -43,7 +43,7 @@ def schema(dataset: Dataset) -> dict[str, Any]:
     """Return the Avro schema of a dataset's files.
 
     Ids are int, texts are string, instants are long timestamp-micros (UTC), dates are int date, whole numbers are long,
-    truth values are boolean, and decimals are bytes decimal. The type of an optional column is a union with null. The
+    booleans are boolean, and decimals are bytes decimal. The type of an optional column is a union with null. The
     attribute `references` of a field names the dataset to which the column refers.
     """
     fields = [_field(column) for column in dataset.columns]
@@ -94,8 +94,8 @@ def write(dataset: Dataset, blocks: Iterable[Sequence[Sequence[Any]]], target: W
 
 
 def _branches(column: Column, values: Sequence[Any]) -> Iterable[Any]:
-    """Return the values of a column for fastavro. A value of a union has the name of its branch, because fastavro would
-    otherwise try all branches."""
+    """Return the values of a column for fastavro. A value of a union gets the name of its branch, because fastavro
+    would otherwise try all branches."""
     if not column.optional:
         return values
     branch = column.kind.avro_plain
@@ -114,8 +114,8 @@ def records(
 ) -> Iterator[list[tuple[Any, ...]]]:
     """Read an Avro file of this dataset. Yield lists of at most 4096 rows. The first `skip` rows are left out.
 
-    The values of a row are in the order of the dataset's columns. They have the stored form of their kinds. None stands
-    for null, and ABSENT for a column that the file lacks. Bytes that are not UTF-8 become lone surrogates, so that the
+    The values of a row are in the order of the dataset's columns, in the stored form of their kinds. None stands for
+    null, and ABSENT for a column that the file lacks. Bytes that are not UTF-8 become lone surrogates, so that the
     rules reject only the row that has them. The module `avro_fields` says how the fields of the file become columns.
 
     The stream is read once, to its end. The needed memory is bounded for every file. With `expansion`, the decompressed
@@ -131,7 +131,7 @@ def records(
 def rows_of(
     container: Container, fields: AvroFields, *, skip: int = 0, is_trusted: bool = False
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of an opened file, as `records` does, with the columns of `fields`."""
+    """Yield lists of rows of an opened file, as `records` does. The rows have the columns of `fields`."""
     decoded = _fast_decoder(fields) if fields.are_plain(is_trusted=is_trusted) else _decoder(fields)
     for count, block in container.blocks():
         if skip and skip >= count:  # all rows of this block are left out
@@ -144,7 +144,7 @@ def rows_of(
 
 
 def _decoder(fields: AvroFields) -> Decoder:
-    """Return the decoder for any file: it may have unions, or ignored fields of any type."""
+    """Return the decoder for a file that may have unions, and ignored fields of any type."""
     typed = tuple(zip(fields.types, fields.places, strict=True))
 
     def decoded(count: int, block: bytes) -> Iterator[list[tuple[Any, ...]]]:

@@ -75,7 +75,8 @@ class AvroFields:
 
     @classmethod
     def of_integers(cls, schema: bytes, names: Sequence[str]) -> "AvroFields":
-        """Read only these fields, which must be integers or null. Raises LoadError."""
+        """Return the fields of a file of which only those with these names are read. Their values must be integers or
+        null. Raises LoadError."""
         try:
             fields = fields_of(schema)
         except InvalidSchema as error:
@@ -101,8 +102,8 @@ class AvroFields:
         return list(zip(*(present.get(at, absent) for at in range(self.width)), strict=True))
 
     def are_plain(self, *, is_trusted: bool = False) -> bool:
-        """Whether fastavro reads the fields safely: all have types without counts and choices, so they are no arrays,
-        maps, unions and records. In a trusted file, a field may also be a union of null and such a type.
+        """Return whether fastavro reads all fields safely. Arrays, maps, unions and records are not safe, because their
+        values contain counts or choices. In a trusted file, a union of null and a safe type is also safe.
 
         fastavro accepts a negative number of a union's branch, which only a damaged file has. The checksum of a trusted
         file shows that it is not damaged.
@@ -152,7 +153,7 @@ def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list
 
 def _conversion(column: Column, kind: AvroType) -> Conversion | None:
     """Return the conversion from an Avro type to a column, or None if there is none. All branches of a union, except
-    null, must have the same conversion. An optional column may also be null in all rows."""
+    null, must have the same conversion. For an optional column, the type may also be null alone."""
     branches = [branch for branch in kind.branches if branch.name != "null"]
     if not branches and column.optional and kind.branches:
         return same
@@ -166,8 +167,9 @@ def _scale(kind: AvroType) -> int:
 
 
 def _bounded(conversion: Conversion) -> Conversion:
-    """Return the conversion of decimals, for bytes of any length. The work for a number grows faster than its length,
-    so a longer number becomes a shorter one that is out of range, too."""
+    """Return the conversion of decimals for bytes of any length. The work for a number grows faster than its length. So
+    a number with more than 400 bytes, which is out of range for every kind, becomes a shorter number that is also out
+    of range."""
     return lambda value: conversion(value if len(value) <= _LONGEST else _OUT_OF_RANGE)
 
 

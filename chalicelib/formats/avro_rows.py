@@ -43,13 +43,13 @@ def describe_avro(dataset: Dataset, file_format: Format, beginning: bytes) -> Fo
     """Complete the format of an Avro file with what its header says. `beginning` must contain the whole header. Raises
     LoadError."""
     fields = AvroFields.of(dataset, Container(io.BytesIO(beginning)).schema)
-    # The reader returns values in the dataset's order, and COPY gets only the columns of the file.
+    # The reader returns values in the order of the dataset. COPY gets only the columns of the file.
     layout = replace(file_format.layout, has_header=True, positions=fields.columns)
     return replace(file_format, layout=layout, ignored_columns=fields.ignored)
 
 
 def describe_own_backup(dataset: Dataset, file_format: Format, beginning: bytes) -> Format:
-    """Do the same for a file of our own restore points. If a newer release has made it with columns that this
+    """Do the same for a file of our own restore points. If a later release has made the file with columns that this
     release does not have, a notice names them. Raises LoadError."""
     found = describe_avro(dataset, file_format, beginning)
     if not found.ignored_columns:

@@ -41,8 +41,8 @@ def rows(
 
 
 def reader(kind: AvroType) -> Read:
-    """Return the function that reads a value of a column: an integer, a truth value, a text, the bytes of a decimal,
-    null, or a union of these."""
+    """Return the function that reads a value of a column: an integer, a boolean, a text, the bytes of a decimal, null,
+    or a union of these."""
     if kind.coding is Coding.UNION:
         return _union_reader([reader(branch) for branch in kind.parts])
     if kind.coding is Coding.VARINT:

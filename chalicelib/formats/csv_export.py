@@ -15,8 +15,8 @@ Cell = str | int | float | Decimal | None
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Return the header and the rows as RFC 4180 CSV with CRLF. Numbers are not quoted. True and False become
-    true and false, and None becomes an empty cell."""
+    """Return the header and the rows as RFC 4180 CSV with CRLF. Numbers are not quoted. True becomes `true`,
+    False becomes `false`, and None becomes an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow([_safe(name) for name in header])

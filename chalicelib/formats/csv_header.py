@@ -128,10 +128,11 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
 
 def _leaves_out_columns(dataset: Dataset, layout: CsvLayout, columns: Sequence[int | None]) -> bool:
     """Return whether a record is a header that names fewer columns than the layout, and is filled up with empty fields.
-    `columns` are the columns that it names.
+    `columns` has the columns that it names.
 
-    Raises LoadError if the rows below it would be stored in the wrong columns, or would get NULL in a column that they
-    leave out. Without a header, empty fields at the end of a row leave out their columns, so they do no harm.
+    Raises LoadError if the rows below it would be stored in the wrong columns, or would set a column to NULL that their
+    header does not name. In a file whose first record is not a header, empty fields at the end of a row leave out their
+    columns. So nothing goes wrong there if the header names the first columns in their order.
     """
     named = sum(at is not None for at in columns)
     if named < 2 or dataset.fewest == len(dataset.columns) or len(columns) >= len(layout.positions):

@@ -26,7 +26,7 @@ class CsvLayout:
 
     `names` are the names in the header. A file of corrected rejects has more columns. `line` has the line of the reject
     that a record replaces, and `reasons` says why this reject was rejected. `left_out` names the columns that this
-    reject left out: an empty field leaves them out, too.
+    reject left out. If their fields are empty, the record leaves them out, too.
     """
 
     delimiter: bytes
@@ -39,8 +39,8 @@ class CsvLayout:
     def by_position(cls, dataset: Dataset, delimiter: bytes = b",", width: int | None = None) -> "CsvLayout":
         """Return the layout of a file without a header: the columns of the dataset, in their order.
 
-        `width` is the number of fields in the first record, or None if no record is known. It says how many columns the
-        file has: at least the columns that no row may leave out, and at most all columns.
+        `width` is the number of fields in the first record, or None if no record is known. The file has as
+        many columns, but at least those that no row may leave out, and at most all columns.
         """
         most = len(dataset.columns)
         return cls(delimiter, tuple(range(most if width is None else max(dataset.fewest, min(width, most)))))
@@ -74,8 +74,8 @@ class CsvLayout:
         """Return a field for each column of the dataset, and None for each column that the record leaves out.
 
         A record leaves out the columns that its file does not have. Without a header, empty fields at the end of a
-        record also leave out their columns. In a file of corrected rejects, the field `left_out` names columns that an
-        empty field leaves out, and the apostrophes before texts are removed.
+        record also leave out their columns. In a file of corrected rejects, an empty field leaves out its column if the
+        field `left_out` names this column, and the apostrophes before texts are removed.
         """
         if self.is_plain and dataset.fewest == len(dataset.columns):
             return tuple(fields)
@@ -96,8 +96,8 @@ class CsvLayout:
         return tuple(values)
 
     def staged_apart(self, fields: Sequence[bytes]) -> dict[int, str]:
-        """Return the ignored fields that the merge of corrected rejects needs, by their indexes: the line of the reject
-        that the record replaces, and the columns that it leaves out."""
+        """Return the ignored fields that the merge of corrected rejects needs, by their indexes: `line` and
+        `left_out`."""
         line = fields[self.line_at].strip() if self.line_at is not None else b""
         apart = {self.line_at: line.decode()} if self.line_at is not None and line.isdigit() else {}
         if self.left_out_at is not None:

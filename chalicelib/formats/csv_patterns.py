@@ -91,7 +91,7 @@ def _unquoted(field: bytes) -> bytes:
 @cache
 def clean_lines(dataset: Dataset, layout: CsvLayout) -> re.Pattern[bytes]:
     """Return the pattern of the longest run of clean lines of this layout. Each field has no quotes, or is wholly in
-    quotes. The field of an optional column may be empty, which is NULL."""
+    quotes. The field of an optional column may be empty, which means NULL."""
     line = _clean_line(dataset, layout, re.escape(layout.delimiter))
     # The atomic group avoids a bug of early releases of Python 3.11 (CPython issue 106052): a possessive repeat of
     # lines may end in the middle of a line that does not match.
@@ -103,8 +103,9 @@ class Decimals:
     """Removes the decimals of ids and whole numbers from runs of clean lines without quotes: `12.0` becomes `12`.
 
     `line` matches a line, and `kept` is the replacement for it. `possible` matches a field that ends with such
-    decimals. `without` matches a run whose ids and whole numbers have none. Both are several times faster than a
-    replacement, which most files do not need: in them, `.0` stands only in texts and decimal numbers.
+    decimals. `without` matches a run whose ids and whole numbers have none. A search for `possible` and a match of
+    `without` are several times faster than a replacement, and most files need no replacement: `.0` stands only in their
+    texts and decimal numbers.
     """
 
     line: re.Pattern[bytes]
@@ -120,7 +121,7 @@ class Decimals:
 
 @cache
 def decimals(dataset: Dataset, layout: CsvLayout) -> Decimals:
-    """Return what removes the decimals from clean lines of this layout."""
+    """Return the object that removes decimals from clean lines of this layout."""
     d = re.escape(layout.delimiter)
     wholes = [b"" if at is None else dataset.columns[at].kind.whole for at in layout.positions]
     fields = [rb"(?:" + whole + rb")?" if whole else rb"[^" + d + rb"\n]*+" for whole in wholes]

@@ -223,8 +223,8 @@ def _end_of_malformed(shapes: Patterns, text: bytes, position: int, complete: bo
 def notices_of(dataset: Dataset, first: Sequence[bytes], dates: Dates = "iso") -> tuple[str, ...]:
     """Return the notices for a file whose first record is not a header. `first` has the fields of this record.
 
-    If no field is a whole number, a date or a value of its column, the record cannot be a row either, and the result is
-    one notice. Every text is a value of a column for texts, so such columns do not count.
+    If no field is a whole number, a date or a valid value of its column, the record cannot be a row, either, and the
+    result is one notice. Columns for texts do not count, because nearly every text is valid for them.
     """
     texts = [field.decode("utf-8", "replace") for field in first]
     if any(is_whole_number(text) or is_instant(text, dates) for text in texts) or holds_a_value(dataset, texts, dates):

@@ -70,7 +70,7 @@ def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
     """Return rows in COPY's binary format. `columns` has a sequence of stored values for each column, with None for
     NULL. If the values of a column are ABSENT, the rows do not have the column.
 
-    The loops over rows run in C. One struct packs all fields that lie between two fields of different sizes.
+    The loops over rows run in C. One struct packs all neighbouring fields that have a fixed size.
     """
     present = [(c, v) for c, v in zip(dataset.columns, columns, strict=True) if v[0] is not ABSENT]
     pieces: list[Iterable[bytes]] = []
@@ -91,7 +91,7 @@ def binary_rows(dataset: Dataset, columns: Sequence[Sequence[Any]]) -> bytes:
 
 
 def _sized(kind: Kind, values: Sequence[Any]) -> tuple[Iterable[int], Iterable[bytes]]:
-    """Return the sizes of fields in bytes, and the fields. No value is None."""
+    """Return the sizes of the fields in bytes, and the fields. No value may be None."""
     fields: Iterable[Any] = kind.for_copy(values)
     fields = list(map(Struct(f"!{kind.packing}").pack, fields) if kind.packing else fields)
     return map(len, fields), fields

@@ -43,7 +43,7 @@ class Progress:
 
 class DurableTables:
     """The tables of one load, for the session that holds its claim. `layout` says which columns the rows have. The
-    ignored columns of the file are staged as text, and never merged."""
+    ignored fields of the file are staged as text, and never merged."""
 
     def __init__(self, session: Session, load_id: int, dataset: Dataset, layout: CsvLayout) -> None:
         self._session, self._load_id = session, load_id
@@ -53,7 +53,7 @@ class DurableTables:
 
     def prepare(self, etag: str) -> Progress:
         """Create the tables if necessary. Return the progress of earlier invocations. The progress is zero if they read
-        an object with another ETag, if they belong to a release that read the file in another way, or if Postgres has
+        an object with another ETag, if a release that read the file in another way made them, or if Postgres has
         crashed since."""
         staged = f"{etag}{_reading(self._dataset, self._layout)}"
         with self._session.transaction():
@@ -129,9 +129,9 @@ def _reading(dataset: Dataset, layout: CsvLayout) -> str:
     """Return how a file is read, as a text that stands after its ETag. It is empty, as in earlier releases, if all
     columns of the dataset must be in every row.
 
-    After the declaration of a dataset has changed, the same file may be read in another way: a field that was ignored,
-    or a record that was rejected, may have a column now. What was staged before then does not fit the rest of the file.
-    Therefore the load begins again.
+    After the declaration of a dataset has changed, the same file may be read in another way. For example, there may be
+    a column for a field that was ignored before. Then the rows that are staged already do not fit the rest of the file,
+    so the load begins again.
     """
     if dataset.fewest == len(dataset.columns):
         return ""

@@ -1,5 +1,5 @@
-"""Turns the rows of a request into a relation. Postgres reads the rows from one JSON text, which is the parameter
-`rows` of the statement."""
+"""Makes a relation of the rows of a request. Postgres reads the rows from one JSON text, which is the parameter `rows`
+of the statement."""
 
 from collections.abc import Sequence
 from typing import Any

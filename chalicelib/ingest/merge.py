@@ -2,7 +2,7 @@
 
 The caller holds the lock of the table (`lock_table`). So a dataset has one writer at a time, and the result of one
 statement is still true for the next statement. The lock does not block queries. The rows come from a *relation*, which
-also says what each row leaves out (see `relation`). `merge_sql` makes the parts of the statements.
+also says which columns each row leaves out (see `relation`). `merge_sql` makes the parts of the statements.
 
 Foreign keys are checked for all rows at once (`parents`), because row triggers would take most of the time of a bulk
 load. This transaction has locked the parents of every row that it merges. If the database role may not skip the

@@ -15,7 +15,7 @@ from chalicelib.ingest.relation import Relation, flag
 
 @dataclass(frozen=True)
 class MergeSql:
-    """The parts of the statements. `columns` are the columns of the relation besides the primary key."""
+    """The parts of the statements. `columns` has the columns of the relation besides the primary key."""
 
     dataset: Dataset
     relation: Relation
@@ -64,7 +64,7 @@ class MergeSql:
         return ", ".join(("id", *(column.quoted for column in self.columns)))
 
     def _updated(self, column: Column) -> str:
-        """Return the value that a known row gets."""
+        """Return the value that a stored row gets."""
         if column.name not in self.relation.left_out:
             return f"w.{column.quoted}"
         return f"CASE WHEN w.{flag(column.name)} THEN t.{column.quoted} ELSE w.{column.quoted} END"

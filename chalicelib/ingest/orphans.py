@@ -25,7 +25,7 @@ from chalicelib.ingest.relation import Relation, flag
 LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the lock of a table
 REQUEST_LIMIT = 20_000  # if more orphans wait, an API request leaves the healing to the sweep
 REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the lock of a table
-_HEALING = "_healing"  # the temporary table of the orphans that are to be loaded
+_HEALING = "_healing"  # the temporary table with the orphans that are to be loaded
 
 
 def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
@@ -34,7 +34,7 @@ def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
     is true if this parent does not exist. Returns the number of moved rows. Must be called in the load's
     transaction."""
     conditions = parents.absent(session, dataset, relation, lock=True)
-    if not conditions:  # all rows leave all references out
+    if not conditions:  # all rows leave out all references
         return 0
     flags = ", ".join(f"{condition} AS {_absence(name)}" for name, condition in conditions.items())
     count = session.affected(
@@ -47,7 +47,8 @@ def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
 
 
 def _absence(reference: str) -> str:
-    """Return the name of the flag that a parent does not exist. No column of a dataset begins with `_`."""
+    """Return the name of the flag of a reference. The flag is true for a row whose parent does not exist. It begins
+    with `_`, so no column of a dataset has this name."""
     return f"_no_{reference}"
 
 
@@ -58,9 +59,9 @@ def listing(columns: Iterable[str]) -> str:
 
 
 def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation) -> None:
-    """Store the rows of `_missing` as orphans of a load. They have the columns of `relation`, but not the columns that
-    they leave out. Only the last row of each id is stored. No row of an id is stored if `relation` has a valid row with
-    this id that comes later in the file. Must be called in the load's transaction."""
+    """Store the rows of `_missing` as orphans of a load. An orphan has the columns of `relation`, except for the
+    columns that it leaves out. Only the last row of each id is stored. No row of an id is stored if `relation` has a
+    valid row with this id that comes later in the file. Must be called in the load's transaction."""
     session.run(
         f"""
         INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
@@ -74,7 +75,7 @@ def remember(session: Session, dataset: Dataset, load_id: int, relation: Relatio
 
 
 def _as_json(relation: Relation) -> str:
-    """Return the SQL expression for a row `m` as JSON, without the columns that the row leaves out."""
+    """Return the SQL expression that makes JSON of a row `m`, without the columns that the row leaves out."""
     columns = ", ".join(f'm."{name}"' for name in relation.columns)
     left_out = ", ".join(
         f"CASE WHEN {condition.format(row='m')} THEN '{name}' END" for name, condition in relation.left_out.items()
@@ -150,8 +151,8 @@ def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
 def _healing(dataset: Dataset, relation: Relation, waiting: str) -> str:
     """Return the statements that make the temporary table of the orphans that are to be loaded.
 
-    A row of an earlier release may lack a value in a column that is mandatory now. It is not loaded, and remains a
-    reject.
+    If an earlier release has stored an orphan, it may lack a value in a column that is mandatory now. Such an orphan is
+    not loaded, and remains a reject.
     """
     columns = ", ".join(f"{c.quoted} {c.kind.sql}" for c in dataset.columns)
     flags = "".join(f""", {_is_left_out(name)} AS {flag(name)}""" for name in relation.left_out)

@@ -39,7 +39,7 @@ def absent(session: Session, dataset: Dataset, relation: Relation, *, lock: bool
 
 def _condition(column: Column, referenced: str) -> str:
     condition = f"s.{column.quoted} <> ALL ('{referenced}'::integer[])"
-    # NULL refers to nothing. But `NULL <> ALL ('{}')` is true.
+    # NULL refers to no parent, but `NULL <> ALL ('{}')` is true.
     return f"s.{column.quoted} IS NOT NULL AND {condition}" if column.optional else condition
 
 

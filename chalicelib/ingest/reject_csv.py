@@ -1,9 +1,10 @@
 """Writes rejects as a CSV file. A user can correct the rows in this file, and upload the file.
 
 The file has the line of each reject, the columns of the original file with their original names, and the reasons. If a
-record could not be split into fields, the column `raw` has the whole record. If the original file has no header, or is
-a request, each of its rows may leave out other columns: the column `left_out` names them. When the corrected file is
-loaded, these columns are not merged, and the apostrophes that protect from formulas are removed.
+record could not be split into fields, the column `raw` has the whole record. If the rejects are
+from a request or from a file without a header, each row may leave out other columns, and the column `left_out` names
+them. When the corrected file is loaded, these additional columns are not merged, and the apostrophes that protect from
+formulas are removed.
 """
 
 import csv
@@ -66,7 +67,8 @@ def _left_out(dataset: Dataset, reject: Mapping[str, Any]) -> str:
     """Return the names of the columns that a rejected row left out. If the row could not be split into columns, these
     are all columns that a row may leave out."""
     row = reject["row"]
-    if row is not None and "index" in reject:  # in the row of a request, null stands for null and for what is left out
+    # In the row of a request, a column is null if it was sent as null and also if it was left out.
+    if row is not None and "index" in reject:
         row = dict.fromkeys(json.loads(reject["raw"]), "")
     names = dataset.column_names[dataset.fewest :]
     return " ".join(name for name in names if row is None or row.get(name) is None)
@@ -82,7 +84,7 @@ def _own_fields(file: RejectedFile, names: Sequence[str], reject: Mapping[str, A
     if row is None:
         return None
     if not file.file_columns:
-        return [row.get(name) or "" for name in names]  # an earlier release may not know the column
+        return [row.get(name) or "" for name in names]  # an earlier release did not know the column
     fields = split(reject["raw"].encode(), file.delimiter.encode())[: len(names)]
     if _is_corrected(names):
         fields = list(map(unguarded, fields))

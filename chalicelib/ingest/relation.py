@@ -1,7 +1,6 @@
 """Defines the rows that a merge takes, and which columns each of them leaves out.
 
-What a row leaves out, the merge does not touch: a known row keeps the value of the column, and a new row gets the
-default of the column, or NULL.
+If a row leaves a column out, a stored row keeps its value, and a new row gets the default of the column, or NULL.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +14,7 @@ from chalicelib.formats.csv_layout import CsvLayout
 class Relation:
     """Rows in SQL. `source` is any expression that can stand in FROM, and has `seq`, the order of the rows.
 
-    `columns` are the names of the dataset's columns that the relation has. All rows leave out the other columns.
+    `columns` has the names of the dataset's columns that the relation has. All rows leave out the other columns.
     `left_out` has an SQL condition for each of `columns` that some rows may leave out. The condition is true for a row
     that leaves the column out. The column is NULL in such a row. `{row}` in the condition stands for the alias of the
     row.
@@ -38,8 +37,9 @@ class Relation:
     def staged(cls, dataset: Dataset, layout: CsvLayout, table: str) -> "Relation":
         """Return the rows of a staging table.
 
-        A header says which columns all rows have. Without a header, empty fields at the end of a record leave out their
-        columns. In a file of corrected rejects, each row names columns that an empty field leaves out.
+        If the file has a header, all rows have the columns that it names. Without a header, empty fields at the end of
+        a record leave out their columns. In a file of corrected rejects, each row names the columns that an empty field
+        leaves out.
         """
         present = sorted(at for at in layout.positions if at is not None)
         columns = [dataset.columns[at] for at in present]
@@ -55,5 +55,6 @@ class Relation:
 
 
 def flag(column: str) -> str:
-    """Return the name of the flag that a row leaves this column out. No column of a dataset begins with `_`."""
+    """Return the name of the flag of a column. The flag is true for a row that leaves the column out. It begins with
+    `_`, so no column of a dataset has this name."""
     return f"_left_out_{column}"
