@@ -1,5 +1,5 @@
-"""Measures loads of a dataset that is not Hireflow's own: its rows have twelve columns of nearly all kinds, of which
-four may be left out. The measurements run in a copy of the checkout that declares this dataset, on a database of its
+"""Measures loads of a dataset that is not Hireflow's own. It has twelve columns of nearly all kinds, and a row may
+leave out four of them. The measurements run in a copy of the checkout that declares this dataset, on a database of its
 own."""
 
 import subprocess
@@ -19,12 +19,12 @@ from tests.other.checkout import other_checkout
 
 COLUMNS = (
     *("id", "user", "site_id", "at", "day", "order", "total", "paid"),
-    *("approved_by", "discount", "delivered", "items"),  # a row may leave these out
+    *("approved_by", "discount", "delivered", "items"),  # a row may leave out these columns
 )
 MANDATORY = 8
 FILES = "order.csv"
 _USERS, _SITES = 1000, 50
-_BROKEN = 50  # of every hundred rows, this one is broken, as in the files of `employees`
+_BROKEN = 50  # of every hundred rows, this row is broken, as in the files of `employees`
 _PARENTS = f"""
     INSERT INTO regions SELECT 1, 'North', 1, NULL;
     INSERT INTO sites (id, name, region_id, opened, area)

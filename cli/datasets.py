@@ -1,4 +1,4 @@
-"""Knows the datasets and their names. `dataset_table` lists them, and is generated."""
+"""Finds datasets by their names. The list of datasets is in `dataset_table`, which is generated."""
 
 import re
 from collections.abc import Sequence

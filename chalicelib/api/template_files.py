@@ -47,7 +47,8 @@ def xlsx_template(dataset: Dataset) -> bytes:
 
 
 def _field(column: Column) -> Cell:
-    """Return the example of a column for a CSV file. Dates are texts, and other values as in a workbook."""
+    """Return the example of a column for a CSV file. Dates and instants are texts. Other values are as in a
+    workbook."""
     value = example_value(column)
     cell = column.kind.cell(value)
     return value if isinstance(cell, date) else cell

@@ -14,7 +14,7 @@ _PAGE = 16  # the number of low bits of an id that give its place in a page
 
 class Content:
     """Reads the ids and references of one table, and collects the number of rows, the ids and the faults. `parents` has
-    the ids of the tables before it."""
+    the ids of the tables that were read before, by their names."""
 
     def __init__(self, parents: "dict[str, Ids]") -> None:
         self.ids, self.rows = Ids(), 0
@@ -23,7 +23,8 @@ class Content:
         self._repeated = Faults("id {} occurs more than once")
 
     def begin(self, references: Mapping[str, str]) -> None:
-        """Set the references of the table. They follow the id in each row."""
+        """Set the references of the table: the name of each column with the name of its parent. In each row, they
+        follow the id in this order."""
         # Foreign keys to a parent table that could not be read are not checked: the fault of the parent table is
         # reported already.
         self._parents = [
@@ -33,6 +34,7 @@ class Content:
         ]
 
     def add(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Read the rows of a block: a sequence of ids, and a sequence of values for each reference. None is null."""
         self.rows += len(columns[0])
         for row_id in columns[0]:
             if self.ids.add(row_id):
@@ -43,6 +45,7 @@ class Content:
                     orphans.add(parent)
 
     def differences(self, recorded: TableFile) -> Iterator[str]:
+        """Yield all faults of the table. `recorded` is its entry in the manifest."""
         if self.rows != recorded.rows:
             yield f"the file has {self.rows} rows, the manifest says {recorded.rows}"
         for faults in (self._repeated, *(orphans for _, _, orphans in self._parents)):

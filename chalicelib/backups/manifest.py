@@ -70,8 +70,8 @@ class Manifest:
     """Has the content of a manifest. `origin` identifies the database. The versions of its datasets do not identify it,
     because another database may have equal versions.
 
-    `schemas` has the Avro schema of each table, as `formats.avro.schema` makes it. A reader can therefore check a table
-    that it does not declare. Manifests of older releases have no schemas.
+    `schemas` has the Avro schema of each table, as `formats.avro.schema` makes it. So a release can also verify a table
+    that it does not declare. Manifests of earlier releases have no schemas.
 
     If the database has replaced another database, `previous_database` is the name of the last restore point that has
     rows of that other database. This restore point may have expired. After it has been restored, `previous_database` is
@@ -120,7 +120,8 @@ class Manifest:
         try:
             document = json.loads(body)
             tables = {table: _table(entry) for table, entry in document["tables"].items()}
-            previous = document.get("previous_database")  # older manifests lack this member and the schemas
+            # Manifests of earlier releases may lack this member and the schemas.
+            previous = document.get("previous_database")
             schemas = {table: TableSchema.of(declared) for table, declared in document.get("schemas", {}).items()}
             identity = document["restore_point"], document["origin"], document["schema_version"]
             manifest = cls(*identity, tables, previous, schemas)

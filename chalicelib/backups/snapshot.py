@@ -5,8 +5,8 @@ of this row has all values of one column, for example `string_agg(int4send(id), 
 message for each block, instead of one for each row. `array` converts a column of binary integers to Python integers at
 the speed of C.
 
-An optional column has two values in this row: a map with one byte for each row, which is 1 if the row has a value, and
-the values that are not NULL.
+For an optional column, this row has two fields. The first is a map with one byte for each row of the block: 1 if the
+row has a value, and 0 for NULL. The second has the values that are not NULL.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -131,7 +131,7 @@ def _source(dataset: Dataset, low: int, high: int) -> str:
 
 
 def _fields(message: bytes) -> Iterator[memoryview]:
-    """Yield the fields of the only row of a binary COPY. A field that is NULL is empty."""
+    """Yield the fields of the only row of a binary COPY. A field is empty if it is NULL."""
     view = memoryview(message)
     count = int.from_bytes(view[_HEADER : _HEADER + 2], "big")
     at = _HEADER + 2

@@ -18,7 +18,8 @@ class TableSchema:
 
     @classmethod
     def of(cls, declared: Any) -> "TableSchema":
-        """Raises ValueError if `declared` is not the Avro schema of a record whose first field is an id."""
+        """Return the schema. Raises ValueError if `declared` is not the Avro schema of a record whose first field is an
+        id."""
         if not isinstance(declared, dict) or not isinstance(declared.get("fields"), list):
             raise ValueError("it has a malformed schema of a table")
         fields = declared["fields"]
@@ -38,7 +39,7 @@ class TableSchema:
 
     @classmethod
     def of_file(cls, header: bytes) -> "TableSchema":
-        """Read the schema in the header of an Avro file. Raises ValueError."""
+        """Return the schema in the header of an Avro file. Raises ValueError."""
         try:
             return cls.of(json.loads(header))
         except RecursionError as error:

@@ -1,8 +1,8 @@
 """Verifies restore points. A verification reads all files of a restore point again, and compares them with the
 manifest. It also checks that ids are unique and that parents exist.
 
-A restore point is read by its own schemas, because another release may have made it: a release with other columns, or
-with tables that this release does not have.
+A verification reads a restore point by the schemas of the restore point. Another release may have made it, with other
+columns and tables.
 
 Files are read as streams. Memory holds only the ids of the rows (see `integrity`). A restore point without a fault gets
 a verification mark. If a later verification finds a fault, it deletes the mark.
@@ -64,8 +64,8 @@ def verify_point(
     otherwise delete an earlier mark.
 
     The checks: size, SHA-256, schema, every block, the number of rows, unique ids, and that every foreign key refers to
-    a row of the same snapshot. If the manifest lacks a table of its own schema, this is a fault. The notes name the
-    datasets that are newer than the restore point, and the tables and columns that this release does not have.
+    a row of the same snapshot. If the manifest lacks a table of its own schema, this is a fault. The notes name
+    the datasets that are newer than the restore point, and the tables and columns that this release does not have.
 
     Raises NotFound if there is no such restore point, and Unavailable if S3 cannot be reached.
     """
@@ -95,8 +95,8 @@ def _read_again(
 
 
 def _schemas(point: Manifest, datasets: Mapping[str, Dataset]) -> Mapping[str, TableSchema]:
-    """Return the schemas of a restore point. A manifest of an older release has none. If it has the schema version of
-    this release, its schemas are those of this release. Otherwise the result is empty."""
+    """Return the schemas of a restore point. A manifest of an earlier release has none. If it has the schema version
+    of this release, the schemas are those of this release. Otherwise the result is empty."""
     if not point.schemas and point.schema_version == avro.fingerprint(datasets.values()):
         return {dataset.name: TableSchema.of_dataset(dataset) for dataset in datasets.values()}
     return point.schemas
@@ -105,8 +105,8 @@ def _schemas(point: Manifest, datasets: Mapping[str, Dataset]) -> Mapping[str, T
 def _missing(
     point: Manifest, schemas: Mapping[str, TableSchema], datasets: Mapping[str, Dataset]
 ) -> tuple[list[str], list[str]]:
-    """Return the faults about tables that the manifest lacks, and the notes about what either this release or the
-    restore point does not have."""
+    """Return the faults about tables that the manifest lacks, and the notes about tables and columns that only this
+    release or only the restore point has."""
     faults = [f"the manifest lacks {table}" for table in schemas if table not in point.tables]
     notes = [f"made before {table} existed" for table in datasets if table not in {*point.tables, *schemas}]
     for table in point.tables:
@@ -161,7 +161,7 @@ def _read(content: Content, file: "_File", schema: TableSchema | None, dataset: 
                 shown = ", ".join(f"{name} {json.dumps(kind)}" for name, kind in found.columns.items())
                 return [f"the file does not have the schema of the manifest: its fields are {shown}"]
             references = (schema or found).references
-            if not references and dataset is not None:  # an older release has made the file
+            if not references and dataset is not None:  # an earlier release has made the file
                 references = {c.name: parent for c, parent in dataset.references if c.name in found.columns}
             content.begin(references)
             fields = AvroFields.of_integers(container.schema, ("id", *references))

@@ -24,5 +24,5 @@ class PointView(RestorePoint):
 
     @property
     def unknown_tables(self) -> list[str]:
-        """The tables that this release does not have, because a newer release has made the restore point."""
+        """The tables that this release does not have, because a later release has made the restore point."""
         return [name for name in self.tables if name not in DATASETS]

@@ -159,7 +159,7 @@ def _after(point: str) -> str:
 
 def _contained(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> list[str]:
     """Return the datasets to restore. `all` means all datasets in the restore point. A line names each other dataset,
-    and each table of a newer release.
+    and each table of a later release.
 
     Raises CommandError if the restore point does not contain a dataset that the user has named.
     """
@@ -180,7 +180,8 @@ def _contained(tools: Tools, chosen: dict[str, Any], datasets: list[str]) -> lis
 
 
 def _unknown(entry: dict[str, Any]) -> list[str]:
-    """Return the tables of a restore point that a newer release has made, and that this release does not have."""
+    """Return the tables of a restore point that this release does not have, because a later release has made the
+    restore point."""
     return [name for name in entry["tables"] if name not in DATASETS]
 
 

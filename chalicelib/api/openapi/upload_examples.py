@@ -29,7 +29,7 @@ def row(dataset: Dataset, *, without_id: bool = False) -> Json:
 
 
 def short_row(dataset: Dataset) -> Json:
-    """Return a row that leaves out every column that it may leave out, but for the id."""
+    """Return a row with an id that leaves out every other column that it may leave out."""
     return {c.name: example_value(c) for c in dataset.columns if not c.may_be_absent}
 
 

@@ -48,16 +48,16 @@ def _sent(column: Column) -> Json:
 
 
 def _beside(column: Column) -> str:
-    """Return what a row may say instead of a valid value, and what its parent must be."""
+    """Return the part of a description about parents, null, and rows that leave the column out."""
     about = f"; a row with this id must exist in {column.parent}" if column.parent is not None else ""
     if column.name == "id":
         return about + "; if the id is left out, null or blank, the row gets a new id"
     if column.optional:
-        about += "; null or a blank text removes the value"
-    # There is no keyword `default`, because a client might send the default, and so overwrite the value of a known row.
+        about += "; null or a blank text sets the column to NULL"
+    # The schema has no keyword `default`: a client might send the default, and so overwrite the value of a stored row.
     if column.may_be_absent:
-        value = f"`{column.default_text}`" if column.default_text else "no value"
-        about += f"; if the column is left out, a row that exists keeps its value, and a new row gets {value}"
+        value = f"`{column.default_text}`" if column.default_text else "NULL"
+        about += f"; if the column is left out, a stored row keeps its value, and a new row gets {value}"
     return about
 
 

@@ -53,23 +53,23 @@ def test_only_the_columns_that_no_row_may_leave_out_are_required() -> None:
     assert "required" not in row(MARKS)
 
 
-def test_the_descriptions_say_what_a_left_out_column_and_null_mean() -> None:
+def test_the_descriptions_say_what_null_and_a_left_out_column_mean() -> None:
     about = {name: schema["description"] for name, schema in row(TICKETS)["properties"].items()}
-    kept = "; if the column is left out, a row that exists keeps its value, and a new row gets "
-    removed = "; null or a blank text removes the value"
+    kept = "; if the column is left out, a stored row keeps its value, and a new row gets "
+    to_null = "; null or a blank text sets the column to NULL"
     assert {name: kept in text for name, text in about.items()} == {
         name: name not in ("id", "title") for name in TICKETS.column_names
     }
     assert about["state"].endswith(f"{kept}`open`")
-    assert removed not in about["state"]
+    assert to_null not in about["state"]
     assert about["urgent"].endswith(f"{kept}`false`")
-    assert about["room"].endswith(f"; a row with this id must exist in rooms{removed}{kept}no value")
-    assert about["note"].endswith(f"{removed}{kept}`none`")
+    assert about["room"].endswith(f"; a row with this id must exist in rooms{to_null}{kept}NULL")
+    assert about["note"].endswith(f"{to_null}{kept}`none`")
     assert "gets a new id" not in about["floor"]
 
 
 @pytest.mark.parametrize("dataset", [TICKETS, MARKS], ids=lambda d: d.name)
-def test_the_examples_keep_the_rules_but_for_the_faulty_row(dataset: Dataset) -> None:
+def test_all_examples_keep_the_rules_except_for_the_faulty_row(dataset: Dataset) -> None:
     operation = upload_operations.upload(dataset)
     assert operation.body is not None
     examples = operation.body.examples
