@@ -1,15 +1,14 @@
 """Datasets that are not those of Hireflow, as three releases declare them one after another. They have every kind of
 column, columns that rows may leave out, optional references, and names that are words of SQL."""
 
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
 from chalicelib.core.dataset import Column, Dataset, checked
 from chalicelib.core.kinds.table import Kind
-from chalicelib.core.value_limits import MAX_ID, MAX_WHOLE_NUMBER, MIN_WHOLE_NUMBER
+from tests import values
+from tests.kinds import outcome
 
 _ID = Column("id", Kind.ID)
 _USER = (_ID, Column("name", Kind.TEXT))
@@ -35,27 +34,12 @@ NEWER = checked(
     )
 )
 ORDERS = CURRENT["order"]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def stored_values(kind: Kind) -> st.SearchStrategy[Any]:
-    """Draw valid values in the stored form of a kind."""
-    if kind is Kind.ID:
-        return st.integers(1, MAX_ID)
-    if kind is Kind.TEXT:
-        return st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Z"]), min_size=1, max_size=9).filter(
-            lambda text: not text.startswith("#") and text.strip() == text
-        )
-    if kind is Kind.INSTANT:
-        return st.datetimes(timezones=st.just(UTC)).map(lambda at: (at - EPOCH) // timedelta(microseconds=1))
-    if kind is Kind.DATE:
-        return st.dates().map(lambda day: (day - date(1970, 1, 1)).days)
-    if kind is Kind.WHOLE_NUMBER:
-        return st.integers(MIN_WHOLE_NUMBER, MAX_WHOLE_NUMBER)
-    if kind is Kind.BOOLEAN:
-        return st.booleans()
-    most = 10 ** kind.avro["precision"] - 1
-    return st.integers(-most, most) | st.sampled_from([0, 1, -1, most, -most])
+    """Generate valid values in the stored form of a kind."""
+    checked = values.stored(kind).map(lambda value: outcome(kind.check, value)[1])
+    return checked.filter(lambda value: value is not None).map(kind.stored)
 
 
 def written(kind: Kind, stored: Any) -> Any:
@@ -66,10 +50,10 @@ def written(kind: Kind, stored: Any) -> Any:
 
 
 def rows(dataset: Dataset, **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
-    """Draw rows with different ids, in the stored form. `fixed` has strategies for some columns."""
-    values = [fixed.get(c.name, stored_values(c.kind)) for c in dataset.values]
-    row = st.tuples(*(v | st.none() if c.optional else v for c, v in zip(dataset.values, values, strict=True)))
-    several = st.dictionaries(st.integers(1, MAX_ID), row, min_size=1, max_size=30)
+    """Generate rows with different ids, in the stored form. `fixed` has strategies for some columns."""
+    found = [fixed.get(c.name, stored_values(c.kind)) for c in dataset.values]
+    row = st.tuples(*(v | st.none() if c.optional else v for c, v in zip(dataset.values, found, strict=True)))
+    several = st.dictionaries(values.IDS, row, min_size=1, max_size=30)
     return several.map(lambda found: [(row_id, *rest) for row_id, rest in found.items()])
 
 
@@ -77,22 +61,3 @@ def in_columns(dataset: Dataset, found: list[tuple[Any, ...]]) -> list[list[Any]
     """Return rows as columns in the written form."""
     columns = zip(dataset.columns, zip(*found, strict=True), strict=True)
     return [[written(column.kind, value) for value in values] for column, values in columns]
-
-
-def creation(datasets: Mapping[str, Dataset]) -> str:
-    """Return the statements that create the tables."""
-    return "; ".join(
-        f"CREATE TABLE {dataset.table} ({', '.join(map(_definition, dataset.columns))})"
-        for dataset in datasets.values()
-    )
-
-
-def _definition(column: Column) -> str:
-    parts = [column.quoted, column.kind.sql, "" if column.optional else "NOT NULL"]
-    if column.name == "id":
-        parts.append("PRIMARY KEY")
-    if column.default is not None:
-        parts.append(f"DEFAULT '{column.default}'")
-    if column.parent is not None:
-        parts.append(f'REFERENCES "{column.parent}"')
-    return " ".join(parts)

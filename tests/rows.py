@@ -1,4 +1,4 @@
-"""Makes rows of any dataset, and inserts them with SQL."""
+"""Makes rows and files of any dataset from the examples of its columns, and inserts rows with SQL."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +14,11 @@ Row = dict[str, Any]
 def example(dataset: Dataset, row_id: int, parent: int = 1) -> Row:
     """Return a row with a value in every column. It refers to the parents with the id `parent`."""
     return {"id": row_id, **{c.name: parent if c.parent else c.example for c in dataset.values}}
+
+
+def file(*rows: Mapping[str, Any]) -> str:
+    """Return a CSV file without a header."""
+    return "".join(",".join(map(str, row.values())) + "\n" for row in rows)
 
 
 def ancestors(dataset: Dataset) -> list[Dataset]:

@@ -13,6 +13,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from chalicelib.cloud.database import Database
+from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import StorageUnavailable
 from chalicelib.ingest.events import created_objects
 from chalicelib.ingest.objects import Ingestion, ingest_object
@@ -20,6 +21,7 @@ from chalicelib.loads import history
 from chalicelib.loads.attempts import MAX_ATTEMPTS
 from chalicelib.loads.claims import BUSY_WAIT
 from tests.integration.s3_fixtures import ERRORED, LANDING, S3
+from tests.rows import ancestors, example, file
 
 GRACE = timedelta(minutes=15)
 Row = dict[str, Any]
@@ -119,3 +121,9 @@ def counts(load: Row) -> tuple[int, ...]:
     )
     assert received == sum(others)
     return received, *others
+
+
+def fill_parents(landing: Landing, dataset: Dataset, number: int = 1) -> None:
+    """Load a row with the id `number` into all datasets that the rows of `dataset` refer to."""
+    for parent in ancestors(dataset):
+        landing.upload(f"{parent.name}.csv", file(example(parent, number, number)))

@@ -11,6 +11,7 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.core.dataset import Column, Dataset, checked
 from chalicelib.core.kinds.table import Kind
 from chalicelib.ingest.relation import Relation, flag
+from tests.tables import creation
 
 Row = dict[str, Any]
 _ID = Column("id", Kind.ID)
@@ -47,17 +48,6 @@ NEW: Row = {column.name: column.default for column in ORDERS.values}  # what an 
 SHOP = checked((USERS, GROUPS, ORDERS, NOTES, ROWS))
 
 
-def _definition(column: Column) -> str:
-    parts = [column.quoted, column.kind.sql, "" if column.optional else "NOT NULL"]
-    if column.name == "id":
-        parts.append("PRIMARY KEY")
-    if column.default is not None:
-        parts.append(f"DEFAULT {column.default_sql}")
-    if column.parent is not None:
-        parts.append(f'REFERENCES "{column.parent}"')
-    return " ".join(parts)
-
-
 @dataclass(frozen=True)
 class Shop:
     """The database that has the tables."""
@@ -85,8 +75,8 @@ def insert(session: Session, dataset: Dataset, *rows: Mapping[str, Any]) -> None
 @pytest.fixture
 def shop(database: Database) -> Iterator[Shop]:
     with database.session() as session:
+        session.run(creation(SHOP.values()))
         for dataset in SHOP.values():
-            session.run(f"CREATE TABLE {dataset.table} ({', '.join(map(_definition, dataset.columns))})")
             session.run("INSERT INTO dataset_state VALUES (:name, 1, 0)", name=dataset.name)
     yield Shop(database)
     with database.session() as session:

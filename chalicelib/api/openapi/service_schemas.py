@@ -27,8 +27,8 @@ _SHA256 = text("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 _FILE = closed({"rows": count(example=2), "bytes": count(example=347), "sha256": _SHA256})
 _TABLES: Json = {
     "type": "object",
-    "description": "the files of the restore point. If a later release has made it, there may be tables that this release"
-    " does not have; they cannot be restored. If an earlier release has made it, tables may be missing",
+    "description": "the files of the restore point. If a later release has made it, it may have tables that this"
+    " release does not have; they cannot be restored. If an earlier release has made it, tables may be missing",
     "properties": dict.fromkeys(DATASETS, _FILE),
     "additionalProperties": _FILE,
 }

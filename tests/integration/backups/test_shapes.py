@@ -33,7 +33,8 @@ from tests.integration.backups.test_restore_load import restore
 from tests.integration.http_api import Api
 from tests.integration.landing import Landing, counts
 from tests.integration.s3_fixtures import BACKUP, S3
-from tests.orders import CURRENT, NEWER, OLD, ORDERS, creation, in_columns, rows
+from tests.orders import CURRENT, NEWER, OLD, ORDERS, in_columns, rows
+from tests.tables import creation
 
 NOW = datetime(2021, 7, 27, 16, 2, 8, 123456, UTC)
 RELEASED = Path(__file__).parent / "released"
@@ -49,7 +50,7 @@ class NoRejects:
 def orders(database: Database) -> Iterator[Database]:
     """Return a database that has the tables of the newest declaration beside its own."""
     with database.session() as session:
-        session.run(creation(NEWER))
+        session.run(creation(NEWER.values()))
     yield database
     with database.session() as session:
         session.run(f"DROP TABLE {', '.join(dataset.table for dataset in NEWER.values())}")

@@ -13,10 +13,10 @@ from chalicelib.backups.run import run_backup
 from chalicelib.core.datasets import DATASETS
 from cli import datasets as command_line
 from tests.integration.backups.test_restore_load import restore
-from tests.integration.examples import file, fill_parents, row
 from tests.integration.http_api import Api
-from tests.integration.landing import Landing, counts
+from tests.integration.landing import Landing, counts, fill_parents
 from tests.openapi import described
+from tests.rows import example, file
 
 MONTH = timedelta(days=30)
 NAME = os.environ.get("DATASET", "vacancies")
@@ -28,7 +28,9 @@ with_parents = pytest.mark.skipif(not DATASET.references, reason=f"the rows of {
 def test_a_file_is_loaded_and_its_bad_row_rejected(api: Api, landing: Landing) -> None:
     fill_parents(landing, DATASET)
     first = DATASET.values[0].name
-    load = landing.upload(f"{NAME}_2026.csv", file(row(DATASET, 1), {**row(DATASET, 2), first: ""}, row(DATASET, 3)))
+    load = landing.upload(
+        f"{NAME}_2026.csv", file(example(DATASET, 1), {**example(DATASET, 2), first: ""}, example(DATASET, 3))
+    )
     assert (load["dataset"], load["status"], counts(load)) == (NAME, "succeeded", (3, 2, 0, 0, 0, 1))
     assert [reject["reasons"] for reject in landing.rejects(load)] == [[f"{first} is missing"]]
     assert api.get(f"/loads?dataset={NAME}").body["loads"][0]["id"] == load["id"]
@@ -36,7 +38,7 @@ def test_a_file_is_loaded_and_its_bad_row_rejected(api: Api, landing: Landing) -
 
 @with_parents
 def test_a_row_waits_for_its_parents(api: Api, landing: Landing) -> None:
-    landing.upload(f"{NAME}.csv", file(row(DATASET, 1, MISSING)))
+    landing.upload(f"{NAME}.csv", file(example(DATASET, 1, MISSING)))
     assert landing.rows(f"SELECT id FROM {DATASET.table}") == []
     fill_parents(landing, DATASET, MISSING)
     assert landing.rows(f"SELECT id FROM {DATASET.table}") == [(1,)]
@@ -44,7 +46,7 @@ def test_a_row_waits_for_its_parents(api: Api, landing: Landing) -> None:
 
 def test_rows_can_be_sent_to_the_api(api: Api, landing: Landing) -> None:
     fill_parents(landing, DATASET)
-    sent = {name: value for name, value in row(DATASET, 1).items() if name != "id"}
+    sent = {name: value for name, value in example(DATASET, 1).items() if name != "id"}
     assert api.post(f"/{DATASET.route}/upload", sent).status == 201
     bad = {**sent, DATASET.values[0].name: None}
     batch = api.post(f"/{DATASET.route}/upload/batch", {"data": [sent, bad]}).body
@@ -55,7 +57,7 @@ def test_rows_can_be_sent_to_the_api(api: Api, landing: Landing) -> None:
 def test_the_api_rejects_a_row_whose_parent_does_not_exist(api: Api, landing: Landing) -> None:
     fill_parents(landing, DATASET)
     column = DATASET.references[0][0].name
-    orphan = {**row(DATASET, 1), column: MISSING}
+    orphan = {**example(DATASET, 1), column: MISSING}
     batch = api.post(f"/{DATASET.route}/upload/batch", {"data": [orphan]}).body
     assert [reject["reasons"] for reject in batch["rejected"]] == [[f"{column} {MISSING} does not exist"]]
 
@@ -69,7 +71,7 @@ def test_the_openapi_document_describes_the_dataset() -> None:
 
 def test_a_backup_holds_the_rows_and_a_restore_brings_them_back(api: Api, landing: Landing) -> None:
     fill_parents(landing, DATASET)
-    landing.upload(f"{NAME}.csv", file(row(DATASET, 1), row(DATASET, 2)))
+    landing.upload(f"{NAME}.csv", file(example(DATASET, 1), example(DATASET, 2)))
     before = landing.rows(f"SELECT * FROM {DATASET.table} ORDER BY id")
     run = run_backup(landing.database, landing.s3.storage, retention=MONTH)
     assert run.tables[NAME].rows == 2

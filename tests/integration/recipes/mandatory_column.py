@@ -10,14 +10,14 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.migrations.migrate import head, upgrade
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
-from tests.integration.examples import file, fill_parents, row
 from tests.integration.http_api import Api
-from tests.integration.landing import Landing, counts
+from tests.integration.landing import Landing, counts, fill_parents
+from tests.rows import example, file
 
 TABLE, _, NAME = os.environ.get("COLUMN", "hired_employees.email").partition(".")
 DATASET = DATASETS[TABLE]
 [COLUMN] = [column for column in DATASET.columns if column.name == NAME]
-OLD = {name: value for name, value in row(DATASET, 1).items() if name != NAME}
+OLD = {name: value for name, value in example(DATASET, 1).items() if name != NAME}
 
 
 def test_a_row_that_leaves_the_column_out_gets_the_default(landing: Landing) -> None:

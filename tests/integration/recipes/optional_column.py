@@ -12,15 +12,15 @@ import pytest
 from chalicelib.backups.run import run_backup
 from chalicelib.core.datasets import DATASETS
 from tests.integration.backups.test_restore_load import restore
-from tests.integration.examples import file, fill_parents, row
 from tests.integration.http_api import Api
-from tests.integration.landing import Landing, counts
+from tests.integration.landing import Landing, counts, fill_parents
+from tests.rows import example, file
 
 MONTH = timedelta(days=30)
 TABLE, _, NAME = os.environ.get("COLUMN", "hired_employees.email").partition(".")
 DATASET = DATASETS[TABLE]
 [COLUMN] = [column for column in DATASET.columns if column.name == NAME]
-WHOLE = row(DATASET, 1)
+WHOLE = example(DATASET, 1)
 OLD = {c.name: WHOLE[c.name] for c in DATASET.columns if not c.may_be_absent}  # what everybody sent before
 SEND = f"/{DATASET.route}/upload"
 
