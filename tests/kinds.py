@@ -1,4 +1,5 @@
-"""Declares a dataset with a column of every kind, and generates values of each kind."""
+"""Declares a dataset with a column of every kind, and generates all spellings of values of each kind, also invalid
+ones."""
 
 import re
 from collections.abc import Callable
@@ -87,15 +88,16 @@ def json_values(kind: Kind) -> st.SearchStrategy[Any]:
     return texts(kind) | numbers.map(JsonNumber) | WHOLE_NUMBERS | others
 
 
-# What a schema cannot say: the calendar, and the scale of a number. Validators compute `multipleOf` with floats.
+# The reasons that a schema cannot express: the calendar, and the scale of a number, because validators compute
+# `multipleOf` with floats.
 BEYOND_SCHEMAS = frozenset(
     {*map(str, (reasons.NOT_A_DATE, reasons.NOT_A_DATETIME, reasons.OUT_OF_RANGE)), "too_many_decimals"}
 )
 
 
 def is_beyond_schemas(value: Any, code: str | None = None, reason: str = "") -> bool:
-    """Return whether a schema may decide otherwise than the rule, which refuses the value for this reason, or accepts
-    it."""
+    """Return whether the schema of a kind may give another result than its rule. `code` and `reason` say why the rule
+    refuses the value, unless the rule accepts it."""
     if isinstance(value, str):
         # Hardly any client sends these, so the patterns leave them out.
         return reason in BEYOND_SCHEMAS or "\u200b" in value or "#REF!" in value

@@ -1,7 +1,7 @@
 """A simple model of what files, requests and restores do to the tables. It shares no code with the product.
 
-The model reads the words of the contract: what a row leaves out keeps its value in a known row, and gets the default or
-NULL in a new row; NULL is stored only under an optional column; a row waits for parents that do not exist.
+The model follows the contract: If a row leaves a column out, a stored row keeps its value, and a new row gets the
+default or NULL. NULL is stored only in an optional column. A row waits for parents that do not exist.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from chalicelib.core.dataset import Column, Dataset
 from tests.values import meaning
 
 INVALID: Final = object()  # stands for a value that the rules refuse
-Said = Mapping[str, Any]  # what a row says: a value for each column that it does not leave out; None is null
+Said = Mapping[str, Any]  # a row as it was sent: a value for each column that it does not leave out; None is null
 Row = dict[str, Any]
 
 

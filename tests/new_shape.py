@@ -1,4 +1,4 @@
-"""Declares two columns of employees and the dataset `locations` in a copy of this checkout, as a user does."""
+"""Declares two further columns of employees and the dataset `locations` in a copy of this checkout, as a user does."""
 
 from pathlib import Path
 

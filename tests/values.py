@@ -1,4 +1,5 @@
-"""Generates values of every kind of column, and rows of any dataset. The type of a kind in Postgres selects the way."""
+"""Generates valid values of every kind of column, and rows of any dataset, without the code of the kinds. The type of a
+kind in Postgres selects the values. `tests.kinds` generates all spellings of values, also invalid ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -9,10 +10,9 @@ from hypothesis import strategies as st
 
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.kinds.table import Kind
-from chalicelib.core.value_limits import MAX_ID, MAX_TEXT
+from chalicelib.core.value_limits import MAX_ID, MAX_TEXT, MAX_WHOLE_NUMBER, MIN_WHOLE_NUMBER
 
 Row = tuple[Any, ...]
-LARGEST = 2**63 - 1  # of bigint
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
 TEXTS = _TEXT.map(str.strip).filter(bool)  # the rules strip a text and refuse an empty text
 _LONG = st.builds(lambda text: (text * MAX_TEXT)[:MAX_TEXT].strip() or "x", TEXTS)
@@ -46,7 +46,9 @@ _STORED: Mapping[str, Callable[[Kind], st.SearchStrategy[Any]]] = {
     "text": lambda _: TEXTS | _LONG,
     "timestamptz": lambda _: _INSTANTS.map(lambda at: at.replace(tzinfo=UTC).isoformat()),
     "date": lambda _: (st.dates() | st.sampled_from([date.min, date.max, date(1970, 1, 1)])).map(date.isoformat),
-    "bigint": lambda _: st.integers(-LARGEST - 1, LARGEST) | st.sampled_from([-LARGEST - 1, -1, 0, LARGEST]),
+    "bigint": lambda _: (
+        st.integers(MIN_WHOLE_NUMBER, MAX_WHOLE_NUMBER) | st.sampled_from([MIN_WHOLE_NUMBER, -1, 0, MAX_WHOLE_NUMBER])
+    ),
     "boolean": lambda _: st.booleans(),
     "numeric": lambda kind: decimals(kind).map(lambda value: f"{value:f}"),
 }
@@ -89,7 +91,7 @@ _SENT: Mapping[str, Callable[[Kind], st.SearchStrategy[str]]] = {
     "text": lambda _: st.text("ab,;|\"' -.#", min_size=1, max_size=12).map(str.strip).filter(bool),
     "timestamptz": lambda _: st.datetimes().map(lambda at: f"{at.replace(microsecond=0).isoformat()}Z"),
     "date": lambda _: st.dates().map(date.isoformat),
-    "bigint": lambda _: st.integers(-LARGEST - 1, LARGEST).map(str),
+    "bigint": lambda _: st.integers(MIN_WHOLE_NUMBER, MAX_WHOLE_NUMBER).map(str),
     "boolean": lambda _: st.sampled_from(["true", "false", "t", "F", "Yes", "NO", "y", "n", "1", "0"]),
     "numeric": lambda kind: decimals(kind).map(lambda value: f"{value:f}"),
 }

@@ -153,7 +153,7 @@ def test_old_and_new_restore_points_are_sound_and_can_be_restored(changed: Chang
     assert [changed.verify(point) for point in (changed.old, new)] == [[], []]
     assert changed.send(id=3, name="Changed", datetime=DAY, department_id=1, job_id=2, email="x@example.com")
     assert cloud.restore("hired_employee", changed.old)["rejected"] == 0
-    assert changed.employee(3) == ("Cy", "x@example.com", None), "the old restore point says nothing about the email"
+    assert changed.employee(3) == ("Cy", "x@example.com", None), "the old restore point leaves out the email"
     assert cloud.restore("hired_employee", new)["rejected"] == 0
     assert changed.employee(3) == ("Cy", "cy@example.com", None)
     cloud.sql("DELETE FROM hired_employees; DELETE FROM locations")

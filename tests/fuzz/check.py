@@ -154,8 +154,8 @@ def _shown(file_format: Format) -> tuple[object, ...]:
 
 
 def _expected_format(dataset: Dataset, expected: Understood, dates: Dates) -> tuple[object, ...]:
-    """The same as `_shown` returns. A first record without a number, a date and a value of its column is told by a
-    notice."""
+    """The same as `_shown` returns. There is a notice if the first record has no number, no date and no valid value of
+    a column."""
     texts = [text.decode("utf-8", "replace") for text in expected.first or ()]
     is_row = any(is_whole(text) or is_instant(text, dates) for text in texts)
     is_row = is_row or any(_is_value(column, text, dates) for column, text in zip(dataset.columns, texts, strict=False))
@@ -229,6 +229,6 @@ def _in_order(dataset: Dataset, expected: Understood, fields: tuple[bytes, ...])
     positions, found = expected.positions, list[bytes | None]()
     for at, column in enumerate(dataset.columns):
         field = fields[positions.index(at)] if at in positions else None
-        says_nothing = not expected.has_header and column.may_be_absent and all(map(is_nothing, fields[at:]))
-        found.append(None if says_nothing else field)
+        is_left_out = not expected.has_header and column.may_be_absent and all(map(is_nothing, fields[at:]))
+        found.append(None if is_left_out else field)
     return found

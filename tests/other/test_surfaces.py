@@ -46,7 +46,7 @@ def test_the_other_datasets_have_what_ours_lack() -> None:
     assert not {dataset.name for dataset in OTHERS} & DATASETS.keys()
 
 
-def test_what_is_generated_is_code_as_the_checks_want_it(checkout: Path) -> None:
+def test_generated_code_passes_the_checks_of_style(checkout: Path) -> None:
     for command in STATIC:
         passes(checkout, *command, "chalicelib", "cli", "infra")
 

@@ -1,5 +1,5 @@
-"""Loads files that leave out columns: files of an earlier shape, and rows that say nothing about a column. The datasets
-are those of `shop`."""
+"""Loads files that leave out columns: files of an earlier shape, and rows that leave out a column. The datasets are
+those of `shop`."""
 
 import io
 import json
@@ -32,14 +32,14 @@ __all__ = ["landing", "shop"]
 SELECT = ORDERS.columns[2].default
 NEW: Row = {**dict.fromkeys(ORDERS.column_names[1:]), "select": SELECT, "default": "none given"}
 KNOWN: Row = {"user": 1, "select": "mine", "default": "own", "place": "here", "from": 2}
-# The same table, as a release knows it that has no columns that a row may leave out.
+# The same table in a release in which a row may leave out no column.
 EARLIER = Dataset("order", "order_row", ORDERS.columns[:2])
 Staged = Callable[[Attempt, FileReading, Any], Staging]
 
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads files of the shop as the function `ingest` does, which knows only Hireflow's own datasets."""
+    """Loads files of the shop in the same way as the function `ingest`, which has only the declared datasets."""
 
     shop: Shop
     landing: Landing
@@ -115,7 +115,7 @@ def test_an_empty_field_under_a_header_sets_null_and_a_column_that_is_not_named_
     }
 
 
-def test_empty_fields_at_the_end_of_a_row_without_header_say_nothing(loader: Loader) -> None:
+def test_empty_fields_at_the_end_of_a_row_without_header_leave_out_their_columns(loader: Loader) -> None:
     body = "7,1,mine,,,\n8,1,,,,\n9,1,own,,there,\n10,1,,x,,\n"
     assert outcome(loader.upload(ORDERS, body)) == (4, 2, 0, 1, 0, 1)
     assert loader.orders() == {
@@ -187,7 +187,7 @@ def test_a_corrected_row_leaves_out_what_its_reject_left_out(loader: Loader) -> 
 LARGE = {
     "by position": "7 ,1,a\n8 ,2,b\n9 ,3,c\n",
     "with a column that was ignored": "id,user,note,place\n7 ,1,x,a\n8 ,2,y,b\n9 ,3,z,c\n",
-    "with the columns of before": "id,user\n7 ,2\n8 ,2\n9 ,3\n",
+    "with the columns of the earlier release": "id,user\n7 ,2\n8 ,2\n9 ,3\n",
 }
 
 

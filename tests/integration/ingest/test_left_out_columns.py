@@ -31,7 +31,7 @@ def test_a_new_row_gets_the_defaults_of_the_columns_that_it_leaves_out(users: Sh
     assert users.rows(ORDERS) == {7: {**NEW, "user": 1}}
 
 
-def test_a_known_row_keeps_the_values_of_the_columns_that_a_row_leaves_out(users: Shop, s3: S3) -> None:
+def test_a_stored_row_keeps_the_values_of_the_columns_that_a_row_leaves_out(users: Shop, s3: S3) -> None:
     row = {"user": 1, "select": "mine", "default": None, "place": "here", "from": 2, "group": 2}
     users.insert(ORDERS, {"id": 7, **row})
     assert outcome(send(users, s3, ORDERS, {"id": 7, "user": 1})) == (0, 0, 1, 0)
@@ -62,7 +62,7 @@ def test_null_in_a_mandatory_column_with_a_default_is_missing(users: Shop, s3: S
     assert list(users.rows(ORDERS)) == [8]
 
 
-def test_each_row_of_a_batch_speaks_for_itself(users: Shop, s3: S3) -> None:
+def test_each_row_of_a_batch_may_leave_out_other_columns(users: Shop, s3: S3) -> None:
     users.insert(ORDERS, *({"id": i, "user": 1, "place": "old", "select": "old"} for i in (1, 2, 3)))
     rows: list[Row] = [
         {"id": 1, "user": 1, "place": "new"},
@@ -80,14 +80,14 @@ def test_each_row_of_a_batch_speaks_for_itself(users: Shop, s3: S3) -> None:
     ]  # fmt: skip
 
 
-def test_of_several_rows_with_the_same_id_only_the_last_counts_alone(users: Shop, s3: S3) -> None:
+def test_of_several_rows_with_the_same_id_only_the_last_counts(users: Shop, s3: S3) -> None:
     users.insert(ORDERS, {"id": 1, "user": 1, "place": "old"})
     result = send(users, s3, ORDERS, {"id": 1, "user": 2, "place": "lost"}, {"id": 1, "user": 3, "default": "kept"})
     assert outcome(result) == (0, 1, 0, 1)
     assert users.rows(ORDERS) == {1: {**NEW, "user": 3, "place": "old", "default": "kept"}}
 
 
-def test_rows_that_say_only_their_ids_insert_and_change_nothing_else(shop: Shop, s3: S3) -> None:
+def test_rows_with_only_an_id_are_inserted_and_change_no_stored_row(shop: Shop, s3: S3) -> None:
     shop.insert(NOTES, {"id": 1, "t": "kept"})
     assert outcome(send(shop, s3, NOTES, {"id": 1}, {"id": 2}, {})) == (2, 0, 1, 0)
     assert shop.rows(NOTES) == {1: {"t": "kept"}, 2: {"t": None}, 3: {"t": None}}
@@ -154,7 +154,7 @@ def test_all_ways_of_merging_agree_with_the_contract(users: Shop, s3: S3, before
 
 
 def test_a_merge_without_left_out_columns_has_no_flags() -> None:
-    """Rows that say something about every column, and rows of the old shape, cost no more than before."""
+    """Rows with all columns, and rows that leave out the same columns, need no flags. So their merge costs no more."""
     rows: list[Row] = [{"seq": 0, "id": 1}, {"seq": 1, "id": 2}]
     for indexes, columns in ((frozenset[int](), 8), (frozenset({2, 3, 4, 5, 6, 7}), 2)):
         relation = json_relation(ORDERS, rows, [indexes, indexes])

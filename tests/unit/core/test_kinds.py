@@ -98,16 +98,12 @@ def test_a_valid_value_has_one_checked_form(kind: Kind, sent: Any, checked: Any)
         (
             PRICE,
             reasons.NOT_A_DECIMAL,
-            ["1e3", "1,50", "1 000", "1'000", "NaN", "Infinity", ".", "-", "", "1.5.0", "\u0661", True, [], "12 EUR"][
-                1:
-            ],
+            ["1e3", "1,50", "1 000", "1'000", "NaN", "Infinity", ".", "-", "1.5.0", "\u0661", True, [], "12 EUR"],
         ),
     ],
 )
 def test_an_invalid_value_has_its_reason(kind: Kind, wanted: Reason, values: list[Any]) -> None:
     for value in values:
-        if value == "":
-            continue
         assert reason(kind, value) == wanted, value
 
 
@@ -167,7 +163,7 @@ def test_equal_decimals_are_one_kind() -> None:
 
 
 @pytest.mark.parametrize(("precision", "scale"), [(0, 0), (39, 2), (5, 6), (5, -1)])
-def test_a_decimal_that_cannot_be_is_refused_when_it_is_declared(precision: int, scale: int) -> None:
+def test_an_impossible_decimal_is_refused_when_it_is_declared(precision: int, scale: int) -> None:
     with pytest.raises(
         InvalidDeclaration, match="the precision is from 1 to 38, and the scale is from 0 to the precision"
     ):
@@ -186,7 +182,7 @@ def test_a_default_is_in_the_checked_form() -> None:
 def test_the_example_of_a_kind_is_valid_and_so_is_its_cell(kind: Kind) -> None:
     checked = kind.check(kind.example)
     cell = kind.cell(checked)
-    assert kind.check_in_file("iso", str(cell)) in (checked, f"{checked}")
+    assert kind.check_in_file("iso", str(cell)) == checked
 
 
 # --- Avro
@@ -255,17 +251,9 @@ def test_a_row_with_every_kind_is_valid_as_a_record_as_an_object_and_in_a_batch(
 def test_every_column_names_its_own_problem() -> None:
     wrong = check_object(SAMPLES, {name: [] for name in ROW})
     assert [problem.field for problem in wrong.problems] == list(SAMPLES.column_names)
-    assert {problem.code for problem in wrong.problems} == {
-        *(
-            "not_an_id",
-            "not_text",
-            "not_a_datetime",
-            "not_a_date",
-            "not_a_whole_number",
-            "not_a_boolean",
-            "not_a_decimal",
-        )
-    }
+    codes = {"not_an_id", "not_text", "not_a_datetime", "not_a_date"}
+    codes |= {"not_a_whole_number", "not_a_boolean", "not_a_decimal"}
+    assert {problem.code for problem in wrong.problems} == codes
 
 
 def test_a_cell_shows_a_date_as_a_date() -> None:

@@ -1,4 +1,5 @@
-"""Tests files that leave out columns: which columns a file has, and which fields of a record say nothing or NULL."""
+"""Tests files that leave out columns: which columns a file has, and which fields of a record leave out their column or
+mean NULL."""
 
 import io
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ STAFF = Dataset(
         Column("email", Kind.TEXT, optional=True, aliases=("mail",)),
     ),
 )
-NOTHING = None  # stands for a column about which a row says nothing
+LEFT_OUT = None  # stands for a column that a row leaves out
 
 
 def described(dataset: Dataset, data: bytes, declared: Declarations = UNDECLARED) -> Format:
@@ -53,12 +54,12 @@ def records(dataset: Dataset, data: bytes) -> list[Record]:
 
 
 def said(dataset: Dataset, data: bytes) -> list[list[str | None] | str]:
-    """Return the fields of each record by column, with NOTHING for a column that the record leaves out, or the reason
+    """Return the fields of each record by column, with LEFT_OUT for a column that the record leaves out, or the reason
     why a record cannot be split."""
     return [
         record.problem.text
         if record.problem
-        else [NOTHING if field is None else field.decode() for field in record.fields or ()]
+        else [LEFT_OUT if field is None else field.decode() for field in record.fields or ()]
         for record in records(dataset, data)
     ]
 
@@ -95,24 +96,24 @@ def test_records_with_another_number_of_fields_are_rejected() -> None:
     data = b"1,Ann,A\n2,Bob\n3,Cy,A,\n4,Dee,A,5\n5,Eve,A,,,\n"
     too_few, too_many = "expected 3 fields, found 2", "expected 3 fields, found 4"
     assert said(STAFF, data) == [
-        ["1", "Ann", "A", NOTHING, NOTHING],
+        ["1", "Ann", "A", LEFT_OUT, LEFT_OUT],
         too_few,
-        ["3", "Cy", "A", NOTHING, NOTHING],
+        ["3", "Cy", "A", LEFT_OUT, LEFT_OUT],
         too_many,
-        ["5", "Eve", "A", NOTHING, NOTHING],
+        ["5", "Eve", "A", LEFT_OUT, LEFT_OUT],
     ]
 
 
-def test_empty_fields_at_the_end_of_a_record_say_nothing_without_a_header() -> None:
+def test_empty_fields_at_the_end_of_a_record_leave_out_their_columns_without_a_header() -> None:
     data = b'1,Ann,A,7,a@b\n2,Bob,,,\n3,Cy,A,,""\n4,Dee,A, ,\xe2\x80\x8b\n5,Eve,A,,e@f\n6,Flo,,8,\n7,,,,\n'
     assert said(STAFF, data) == [
         ["1", "Ann", "A", "7", "a@b"],
-        ["2", "Bob", NOTHING, NOTHING, NOTHING],
-        ["3", "Cy", "A", NOTHING, NOTHING],
-        ["4", "Dee", "A", NOTHING, NOTHING],
+        ["2", "Bob", LEFT_OUT, LEFT_OUT, LEFT_OUT],
+        ["3", "Cy", "A", LEFT_OUT, LEFT_OUT],
+        ["4", "Dee", "A", LEFT_OUT, LEFT_OUT],
         ["5", "Eve", "A", "", "e@f"],
-        ["6", "Flo", "", "8", NOTHING],
-        ["7", "", NOTHING, NOTHING, NOTHING],
+        ["6", "Flo", "", "8", LEFT_OUT],
+        ["7", "", LEFT_OUT, LEFT_OUT, LEFT_OUT],
     ]
     checked = [check_fields(STAFF, record.fields or ()) for record in records(STAFF, data)]
     assert [[problem.text for problem in row.problems] for row in checked] == [
@@ -131,7 +132,7 @@ def test_empty_fields_at_the_end_of_a_record_say_nothing_without_a_header() -> N
 def test_all_rows_have_the_columns_that_a_header_names() -> None:
     data = b"mail,ID,shoe,name\na@b,1,44,Ann\n,2,,Bob\n"
     assert described(STAFF, data).ignored_columns == ("shoe",)
-    assert said(STAFF, data) == [["1", "Ann", NOTHING, NOTHING, "a@b"], ["2", "Bob", NOTHING, NOTHING, ""]]
+    assert said(STAFF, data) == [["1", "Ann", LEFT_OUT, LEFT_OUT, "a@b"], ["2", "Bob", LEFT_OUT, LEFT_OUT, ""]]
 
 
 def test_an_empty_field_under_a_mandatory_column_of_a_header_is_missing() -> None:
@@ -172,7 +173,7 @@ def test_a_shorter_header_below_rows_is_refused_if_its_rows_would_be_misread(dat
 
 def test_a_shorter_header_below_rows_is_skipped_if_its_rows_leave_out_the_other_columns() -> None:
     data = b"1,Ann,A,7,a@b\nid,name,team,,\n2,Bob,B,,\n"
-    assert said(STAFF, data) == [["1", "Ann", "A", "7", "a@b"], ["2", "Bob", "B", NOTHING, NOTHING]]
+    assert said(STAFF, data) == [["1", "Ann", "A", "7", "a@b"], ["2", "Bob", "B", LEFT_OUT, LEFT_OUT]]
 
 
 @pytest.mark.parametrize(
@@ -303,7 +304,7 @@ def result(dataset: Dataset, data: bytes, layout: CsvLayout, *, fast: bool) -> d
 
 
 @given(sheets(), st.booleans(), st.booleans())
-def test_every_row_says_what_its_fields_and_the_header_say(sheet: Sheet, quotes_all: bool, has_decimals: bool) -> None:
+def test_every_row_means_what_its_fields_and_the_header_say(sheet: Sheet, quotes_all: bool, has_decimals: bool) -> None:
     dataset, columns, has_header, rows = sheet
     by_name = [dict(zip(columns, row, strict=True)) for row in rows]
     dialect = Dialect(columns=columns, has_header=has_header, quotes_all=quotes_all, has_decimal_ids=has_decimals)
