@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from chalicelib.core.kinds.table import Kind
-from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Value
+from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Value, as_text
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Every table of Postgres has columns with the names of this set, except for two: `seq` is the number of a staged row,
@@ -85,9 +85,7 @@ class Column:
     def default_text(self) -> str | None:
         """The default as a text that a file may contain and that Postgres can convert to the type of the column. It is
         None if there is no default."""
-        if self.default is None:
-            return None
-        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+        return None if self.default is None else as_text(self.default)
 
     @property
     def default_sql(self) -> str:

@@ -325,8 +325,8 @@ def _is_repeated(split: Split, found: Understood, names: Names) -> bool:
 
 
 def _equals(fields: tuple[bytes, ...], found: Understood, names: Names) -> bool:
-    """Whether these fields name just the columns of the file, or fewer columns where empty fields say nothing. Raises
-    Refused if they name other columns, and empty fields fill their number up."""
+    """Whether these fields name just the columns of the file, or fewer columns in a file where empty fields leave out
+    their columns. Raises Refused if they name other columns, and empty fields fill up the record."""
     named = tuple(names.place(bare_name(text)) for text in _texts(_without_empty_end(fields)))
     if named == found.positions:
         return True

@@ -13,7 +13,7 @@ from chalicelib.api.openapi.upload_schemas import example_value
 from chalicelib.api.row_routes import BROKEN_RULES
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.kinds.values import Value
+from chalicelib.core.kinds.values import as_text
 from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import check_object
 from chalicelib.ingest import upload_forms
@@ -77,12 +77,8 @@ def checked_file(dataset: Dataset) -> str:
 
 def _line(values: Json) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(map(_text, values.values()))
+    csv.writer(line, lineterminator="\n").writerow(map(as_text, values.values()))
     return line.getvalue()
-
-
-def _text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _checked(dataset: Dataset) -> Json:
@@ -98,7 +94,7 @@ def _checked(dataset: Dataset) -> Json:
         "fields": rejected["fields"],
         "codes": rejected["codes"],
         "raw": _line(rejected["row"]).rstrip(),
-        "row": {name: _text(value) for name, value in rejected["row"].items()},
+        "row": {name: as_text(value) for name, value in rejected["row"].items()},
     }
     counts = {"received": 2, "inserted": 1, "updated": 0, "unchanged": 0, "superseded": 0, "rejected": 1}
     return {

@@ -40,6 +40,11 @@ def present(value: Any) -> Any:
     return found
 
 
+def as_text(value: Value) -> str:
+    """Return a value as a text that a file may contain and that Postgres can convert to the type of the column."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def decoded(field: bytes) -> str | Broken:
     """Return the text of a CSV field, or an error if the field is not valid UTF-8."""
     try:
