@@ -19,7 +19,7 @@ from chalicelib.formats.csv_header import MOST_SHOWN, column_at, shown_name
 _MOST_IGNORED = 200  # a format lists at most this many names of ignored columns
 _PLAIN = {"null", "boolean", "int", "long", "float", "double", "bytes", "string", "enum", "fixed"}
 _INTEGERS = {"int", "long"}
-_LONGEST = 400  # bytes of a decimal
+_LONGEST = 400  # bytes of a decimal; a longer number is out of range for every kind
 _OUT_OF_RANGE = b"\x7f" + bytes(_LONGEST - 1)
 
 
@@ -129,8 +129,8 @@ def _is_nullable(kind: AvroType) -> bool:
 
 
 def _matched(dataset: Dataset, names: list[str]) -> tuple[list[int | None], list[str]]:
-    """Return the column of each field, and the faults: mandatory columns that match no field, and columns that match
-    several fields."""
+    """Return the column of each field, and the faults: columns that match several fields, and columns that match no
+    field although no row may leave them out."""
     exact = {name: at for at, name in enumerate(dataset.column_names) if name in names}
     aliases = [None if name in exact else column_at(dataset, name) for name in names]
     aliases = [None if at in exact.values() else at for at in aliases]
@@ -168,8 +168,7 @@ def _scale(kind: AvroType) -> int:
 
 def _bounded(conversion: Conversion) -> Conversion:
     """Return the conversion of decimals for bytes of any length. The work for a number grows faster than its length. So
-    a number with more than 400 bytes, which is out of range for every kind, becomes a shorter number that is also out
-    of range."""
+    a number with too many bytes becomes a shorter number, which is also out of range."""
     return lambda value: conversion(value if len(value) <= _LONGEST else _OUT_OF_RANGE)
 
 
