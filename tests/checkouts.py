@@ -23,7 +23,7 @@ def copied(to: Path) -> Path:
 
 
 def passes(checkout: Path, *command: str, **env: str) -> str:
-    """Run a Python module with arguments in a checkout, and return its output. `env` are further variables of the
+    """Run a Python module with arguments in a checkout, and return its output. `env` has further variables of the
     environment. Raises AssertionError with the output if the exit status is not 0."""
     done = subprocess.run(
         [".venv/bin/python", "-m", *command],

@@ -93,8 +93,7 @@ def dialects(draw: st.DrawFn, dataset: Dataset, encodings: Sequence[str] = (*FOU
             written_as = draw(st.sampled_from((column.name, column.name.upper(), column.name.replace("_", " "))))
             aliases[column.name] = draw(st.sampled_from((written_as, *column.aliases)))
     else:
-        least = sum(not column.may_be_absent for column in dataset.columns)
-        columns = columns[: draw(st.integers(least, len(columns)))]
+        columns = columns[: draw(st.integers(dataset.fewest, len(columns)))]
     delimiter = draw(st.sampled_from((",", ";", "\t", "|")))
     return Dialect(
         delimiter=delimiter,

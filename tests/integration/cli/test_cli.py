@@ -576,7 +576,7 @@ def test_restore_all_restores_what_the_restore_point_contains(api: FakeApi, run:
 NEWER = {**BACKUP, "tables": {**BACKUP["tables"], "locations": {"rows": 3, "bytes": 5, "sha256": ""}}}
 
 
-def test_a_table_of_a_newer_release_is_named_and_not_restored(api: FakeApi, run: Run) -> None:
+def test_a_table_of_a_later_release_is_named_and_not_restored(api: FakeApi, run: Run) -> None:
     expect_restores(api, NEWER)
     done = run("restore", "all", "--yes")
     assert done.exit_code == 0, done.output

@@ -108,7 +108,7 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_objects_are_closed(document: Described) -> None:
-    """The tables of a restore point are an exception: a newer release may have made it, with more tables."""
+    """The tables of a restore point are an exception: a later release may have made it, with more tables."""
     schemas = document.document["components"]["schemas"]
     assert [s["properties"].keys() for s in objects(schemas) if s.get("additionalProperties") is not False] == [
         DATASETS.keys()

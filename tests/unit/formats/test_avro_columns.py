@@ -93,7 +93,7 @@ def test_the_fingerprint_of_a_dataset_without_optional_columns_did_not_change() 
     assert avro.fingerprint(CURRENT.values()) != avro.fingerprint(OLD.values())
 
 
-def test_a_file_of_an_older_release_leaves_the_newer_columns_out() -> None:
+def test_a_file_of_an_earlier_release_leaves_the_newer_columns_out() -> None:
     file = io.BytesIO()
     avro.write(OLD["order"], [in_columns(OLD["order"], [(1, 2, 1250), (2, 0, 5)])], file)
     data = file.getvalue()
@@ -113,7 +113,7 @@ def test_a_file_of_an_older_release_leaves_the_newer_columns_out() -> None:
     assert reading.seeker(io.BytesIO(data)).record(1).fields == (b"1", b"2", b"12.50", *[None] * len(absent))
 
 
-def test_a_file_of_a_newer_release_is_read_without_its_columns_and_a_notice_names_them() -> None:
+def test_a_file_of_a_later_release_is_read_without_its_columns_and_a_notice_names_them() -> None:
     data = file_of([order(note="x", paid=True), order(id=2)])
     reading = FileReading.of_own_backup(OLD["order"], Peekable(io.BytesIO(data)))
     [run] = reading.tokens(io.BytesIO(data))
