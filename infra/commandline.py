@@ -7,11 +7,14 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from traceback import walk_tb
 
 from cli.disk import REMEDY, is_full, with_remedy
 from cli.errors import CommandError
 
 RESUMABLE = "run the same command again to continue"
+DECLARATIONS = "chalicelib/core/datasets.py"
+_DECLARING = "CONTRIBUTING.md, Declare datasets and columns, shows what may stand there"
 _REMEDIES = {
     errno.EACCES: "let this user write there, or choose another folder with HIREFLOW_STATE_DIR",
     errno.EPERM: "let this user write there, or choose another folder with HIREFLOW_STATE_DIR",
@@ -48,7 +51,10 @@ def exit_status(run: Callable[[], int | None], interrupted: str = RESUMABLE) -> 
         return 130
     except Exception as error:
         if _is_invalid_declaration(error):
-            return _failed(f"chalicelib/core/datasets.py: {error}")
+            return _failed(f"{DECLARATIONS}: {error}")
+        if line := _line_of_declarations(error):
+            message = error.msg if isinstance(error, SyntaxError) else error
+            return _failed(f"{DECLARATIONS}, line {line}: {message}: {_DECLARING}")
         # a defect of Hireflow: print its place, so that users can report it
         return _failed(f"unforeseen {type(error).__name__}: {error} ({_place(error)})")
 
@@ -63,6 +69,16 @@ def _is_invalid_declaration(error: Exception) -> bool:
     from chalicelib.core.kinds.values import InvalidDeclaration
 
     return isinstance(error, InvalidDeclaration)
+
+
+def _line_of_declarations(error: Exception) -> int | None:
+    """Return the line of `datasets.py` that Python cannot run, such as a misspelt kind, or None for other errors."""
+    if isinstance(error, SyntaxError):
+        return error.lineno if (error.filename or "").endswith(DECLARATIONS) else None
+    for frame, line in walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.endswith(DECLARATIONS) and frame.f_code.co_name == "<module>":
+            return line
+    return None
 
 
 def _place(error: BaseException) -> str:

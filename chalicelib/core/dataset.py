@@ -25,11 +25,11 @@ class Column:
     """A column of a dataset. `parent` names the dataset whose `id` the column refers to.
 
     An `optional` column may be NULL. A row may leave a column out if the column is optional or has a `default`. Then a
-    stored row keeps its value, and a new row gets the default, or NULL if there is no default. `default` has the
-    checked form of the kind.
+    stored row keeps its value, and a new row gets the default, or NULL if there is no default.
 
     `about` and `example` appear in the documentation. `aliases` are other names for the column in the header of a file.
-    Raises InvalidDeclaration.
+    `default` and `example` are written as in a request: "2026-01-05" for a date, "0.5" for a decimal. The attribute
+    `default` has the checked form of the kind. Raises InvalidDeclaration.
     """
 
     name: str
@@ -48,7 +48,11 @@ class Column:
         if taken:
             raise InvalidDeclaration(f"{min(taken)!r} is a name in files of rejects: choose another name or alias")
         if self.name in _RESERVED or _OF_STAGING.fullmatch(self.name):
-            raise InvalidDeclaration(f"{self.name!r} cannot be the name of a column: choose another name")
+            raise InvalidDeclaration(
+                f"{self.name!r} cannot be the name of a column, because Postgres or Hireflow has a column of its own"
+                " with this name: choose another name"
+            )
+        self._require_types()
         if self.parent is not None and self.kind is not Kind.ID:
             raise InvalidDeclaration(f"{self.name} refers to {self.parent}: its kind must be Kind.ID")
         if self.parent is not None and self.default is not None:
@@ -62,6 +66,24 @@ class Column:
             self._checked("example", self.example)
         if self.default is not None:
             object.__setattr__(self, "default", self._checked("default", self.default))
+
+    def _require_types(self) -> None:
+        """Raise InvalidDeclaration for mistakes that only a type checker would find otherwise."""
+        given: tuple[tuple[str, object], ...] = (("example", self.example), ("default", self.default))
+        kind: object = self.kind
+        aliases: object = self.aliases
+        if not isinstance(kind, Kind):
+            raise InvalidDeclaration(
+                f"the kind of {self.name} is not a kind: write, for example, Kind.TEXT or Kind.decimal(12, 2)"
+            )
+        if isinstance(aliases, str):
+            raise InvalidDeclaration(f"the aliases of {self.name} must be a tuple: write ({aliases!r},) with a comma")
+        for what, value in given:
+            if value is not None and not isinstance(value, str | int | float):
+                raise InvalidDeclaration(
+                    f"the {what} of {self.name} must be a text, a number or a boolean: write it as in a request, and a"
+                    " date as a text"
+                )
 
     def _checked(self, what: str, value: Value) -> Value:
         try:
@@ -125,8 +147,9 @@ class Dataset:
         for before, column in zip(self.columns, others, strict=False):
             if before.may_be_absent and not column.may_be_absent:
                 raise InvalidDeclaration(
-                    f"{self.name}: {column.name} must stand before {before.name}, because a row may leave out"
-                    f" {before.name}"
+                    f"{self.name}: {column.name} is mandatory and has no default, so it must stand before"
+                    f" {before.name}, which a row may leave out. If {column.name} is new in the table, leave it at the"
+                    " end, and declare it with optional=True or with a default"
                 )
             if column.parent == self.name:
                 raise InvalidDeclaration(
@@ -139,7 +162,10 @@ class Dataset:
                 raise InvalidDeclaration(f"{name!r} is not a name of a dataset: {_RULE}")
             # Postgres looks for tables such as pg_class in its own schema first.
             if name in _ROUTES or name.startswith("pg_"):
-                raise InvalidDeclaration(f"{name!r} cannot be the name of a dataset: choose another name")
+                owner = "Hireflow has a route of its own" if name in _ROUTES else "Postgres has tables of its own"
+                raise InvalidDeclaration(
+                    f"{name!r} cannot be the name of a dataset, because {owner} with such a name: choose another name"
+                )
 
     def _require_names_for_headers(self) -> None:
         """Raise InvalidDeclaration if the header of a file could mean two columns by the same name."""
@@ -183,12 +209,19 @@ def checked(datasets: Iterable[Dataset]) -> dict[str, Dataset]:
     is not declared before its children."""
     by_name: dict[str, Dataset] = {}
     taken: set[str] = set()
-    for dataset in datasets:
+    declared = tuple(datasets)
+    names = {dataset.name for dataset in declared}
+    for dataset in declared:
         for name in {dataset.name, dataset.route}:
             if name in taken:
                 raise InvalidDeclaration(f"two datasets have the name {name}: choose another name")
             taken.add(name)
         for column, parent in dataset.references:
+            if parent not in names:
+                raise InvalidDeclaration(
+                    f"{dataset.name}: {column.name} refers to {parent!r}, which is not a dataset: the parent must be"
+                    f" one of {', '.join(by_name) or 'the datasets above'}"
+                )
             if parent not in by_name:
                 raise InvalidDeclaration(
                     f"{dataset.name}: {column.name} refers to {parent}: declare {parent} above {dataset.name}"

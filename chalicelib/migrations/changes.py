@@ -57,7 +57,8 @@ def require_values(table: str, column: str) -> str:
         BEGIN
             IF missing > 0 THEN
                 RAISE EXCEPTION 'the column {column} of {table} becomes mandatory, but % rows have no value in it:'
-                    ' load a file with the missing values, and run the command again', missing;
+                    ' load a file that gives these rows a value, and run the command again. Or give the column a'
+                    ' default, delete the file of this migration, and write it again with `make migration`', missing;
             END IF;
         END $$
     """

@@ -67,7 +67,7 @@ def upgrade(
             with explained():
                 command.upgrade(configuration, revision)
         if revision == "head":
-            shape.require_tables(DATASETS, connection, are_later=bool(later))
+            shape.require_tables(DATASETS, connection, later=later or "")
         if app_url is not None:
             from chalicelib.migrations import database_role
             from chalicelib.migrations.limits import Limits

@@ -71,27 +71,37 @@ def require_migrations(datasets: Mapping[str, Dataset], versions: Path) -> None:
                 raise _no_column(name, column)
 
 
-def require_tables(datasets: Mapping[str, Dataset], connection: "Connection", *, are_later: bool = False) -> None:
-    """Raise ConfigurationError for the first difference between the declared datasets and the tables. If
-    `are_later` is true, a later release has migrated the tables. Then they only need the declared columns with their
+def require_tables(datasets: Mapping[str, Dataset], connection: "Connection", *, later: str = "") -> None:
+    """Raise ConfigurationError for the first difference between the declared datasets and the tables. `later` is the
+    revision of the tables if a later release has made them. Such tables need only have the declared columns, with their
     types."""
     for name, dataset in datasets.items():
         stored = {column.name: column for column in _stored(name, connection)}
         if not stored:
-            raise _no_table(name)
+            raise _not_in_later(later, f"the table {name} is missing") if later else _no_table(name)
         for declared in map(StoredColumn.of, dataset.columns):
             found = stored.get(declared.name)
+            if later:
+                _require_readable(later, name, declared, found)
+                continue
             if found is None:
                 raise _no_column(name, declared.name)
-            if are_later and found.sql_type == declared.sql_type:
-                continue
             if found != declared:
                 raise ConfigurationError(
                     f"datasets.py declares the column {declared.name} of {name} as {declared}, but in the database it"
                     f" is {found}, and no migration changes it: {_DO}"
                 )
-        if not are_later:
+        if not later:
             _require_same_columns(dataset, [*stored], name)
+
+
+def _require_readable(later: str, table: str, declared: StoredColumn, found: StoredColumn | None) -> None:
+    if found is None:
+        raise _not_in_later(later, f"the column {declared.name} of {table} is missing")
+    if found.sql_type != declared.sql_type:
+        raise _not_in_later(
+            later, f"the column {declared.name} of {table} is {found.sql_type} instead of {declared.sql_type}"
+        )
 
 
 def _require_same_columns(dataset: Dataset, stored: Sequence[str], table: str) -> None:
@@ -153,4 +163,11 @@ def _no_column(table: str, column: str) -> ConfigurationError:
     return ConfigurationError(
         f"datasets.py declares the column {column} of {table}, but no migration adds it: {_DO} (CONTRIBUTING.md, Add an"
         " optional column)"
+    )
+
+
+def _not_in_later(later: str, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the database has the revision {later}, which this checkout does not have, and {what} there: bring the"
+        f" migrations up to {later} back, or deploy the later release again"
     )

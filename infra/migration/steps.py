@@ -16,6 +16,7 @@ from chalicelib.core.dataset import Column, Dataset
 from infra.errors import CloudError
 from infra.migration.operations import Call
 
+_OLD_NAME = "declare the old name again; the header of a file may use other names of a column (aliases)"
 Columns = Mapping[str, Sequence[str]]  # the columns of each table in the database, in the order of the table
 
 
@@ -88,9 +89,12 @@ class Steps:
         table, name = operation.table_name, operation.column.name
         declared = self._declared(table, name)
         if declared and not declared.may_be_absent:
+            kept = self._datasets[table].column_names
+            undeclared = [column for column in self._existing.get(table, ()) if column not in kept]
+            renamed = f". If you have renamed {undeclared[0]}, {_OLD_NAME}" if undeclared else ""
             raise CloudError(
                 f"{table}: the new column {name} is mandatory and has no default, but the rows in the table have no"
-                f" value for it. Declare {name} with optional=True or with a default"
+                f" value for it. Declare {name} with optional=True or with a default{renamed}"
             )
         self._do(f"Adds the column {name} to {table}", operation)
 
@@ -152,8 +156,7 @@ class Steps:
             raise CloudError(
                 f"the database has {what}, but datasets.py does not declare it. A migration that drops it deletes its"
                 " values, and the previous release fails until the deployment has replaced it. If you have renamed it,"
-                " restore the old name; the header of a file may use others (aliases). If you want to drop it, add"
-                f" DROP={name} to the command"
+                f" {_OLD_NAME}. If you want to drop it, add DROP={name} to the command"
             )
         self._dropped.discard(name)
 

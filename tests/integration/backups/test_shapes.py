@@ -4,6 +4,7 @@ the restore points of the others."""
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -164,6 +165,24 @@ def test_an_older_restore_point_leaves_newer_columns_as_they_are(orders: Databas
     ]
     report = verify_point(storage.backup, point, datasets=NEWER)
     assert (faults(report), report.notes) == ([], ["made before select existed"])
+
+
+def test_a_null_in_an_older_restore_point_becomes_the_default_of_a_column_that_is_mandatory_now(
+    orders: Database, storage: Storage
+) -> None:
+    run(orders, f'{USERS}; INSERT INTO "order" (id, "user", price, note, fee) VALUES (1, 1, 1, NULL, NULL)')
+    point = back_up(orders, storage, CURRENT)
+    defaults: dict[str, int | str | bool] = {
+        "note": "none", "at": "2021-07-27T16:02:08Z", "day": "2021-07-27", "count": 7, "paid": False, "weight": "0.5",
+    }  # fmt: skip
+    columns = (
+        replace(column, optional=False, default=defaults[column.name]) if column.name in defaults else column
+        for column in ORDERS.columns
+    )
+    run(orders, """UPDATE "order" SET note = 'changed', day = '2000-01-01'; SET TIME ZONE 'UTC'""")
+    assert restored(orders, storage, point, Dataset("order", "one_order", tuple(columns))) == ()
+    [row] = contents(orders, ORDERS)
+    assert row == ['(1,1,1.00,,none,"2021-07-27 16:02:08+00",2021-07-27,7,f,0.500000,,2021-07-27,1.25)']
 
 
 def test_a_newer_restore_point_restores_what_this_release_has(orders: Database, storage: Storage) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.core.dataset import Column
+from chalicelib.core.kinds.table import Kind
 from infra import disk
-from infra.commandline import exit_status
+from infra.commandline import DECLARATIONS, exit_status
 from infra.errors import CloudError
 from infra.local import status
 from infra.local.__main__ import main
@@ -54,6 +56,28 @@ def test_every_failure_prints_one_line(
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("declarations", "line", "message"),
+    [
+        ("\nKind.TXT\n", 2, "type object 'Kind' has no attribute 'TXT'"),
+        ("Kind.decimal(5)\n", 1, "decimal() missing 1 required positional argument: 'scale'"),
+        ("\n\nColumn('note', Kind.TEXT, nullable=True)\n", 3, "Column.__init__() got an unexpected keyword argument"),
+        ("\nKind.decimal((5, 2)\n", 2, "'(' was never closed"),
+    ],
+)
+def test_a_declaration_that_python_cannot_run_is_shown_with_its_line(
+    declarations: str, line: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> None:
+        code = compile(declarations, str(ROOT / DECLARATIONS), "exec")
+        exec(code, {"Kind": Kind, "Column": Column})
+
+    assert exit_status(run) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: chalicelib/core/datasets.py, line {line}: {message}")
+    assert err.endswith(": CONTRIBUTING.md, Declare datasets and columns, shows what may stand there\n")
 
 
 def test_the_error_for_a_folder_without_write_access_has_a_remedy(tmp_path: Path) -> None:

@@ -153,8 +153,9 @@ def test_a_column_without_a_default_becomes_mandatory_only_if_every_row_has_a_va
         stage.migrate(mandatory)
     tried.rollback()
     assert refused.value.detail == (
-        "the column email of jobs becomes mandatory, but 2 rows have no value in it: load a file with the missing"
-        " values, and run the command again"
+        "the column email of jobs becomes mandatory, but 2 rows have no value in it: load a file that gives these rows"
+        " a value, and run the command again. Or give the column a default, delete the file of this migration, and"
+        " write it again with `make migration`"
     )
     stage.run("UPDATE jobs SET email = 'a' WHERE email IS NULL")
     stage.migrate(mandatory)
@@ -188,8 +189,8 @@ def test_what_is_no_longer_declared_is_dropped_only_if_it_is_named(stage: Stage)
     assert str(refused.value) == (
         "the database has the column email of jobs, but datasets.py does not declare it. A migration that drops it"
         " deletes its values, and the previous release fails until the deployment has replaced it. If you have renamed"
-        " it, restore the old name; the header of a file may use others (aliases). If you want to drop it, add"
-        " DROP=jobs.email to the command"
+        " it, declare the old name again; the header of a file may use other names of a column (aliases). If you want"
+        " to drop it, add DROP=jobs.email to the command"
     )
     with pytest.raises(CloudError, match="the database has the table sites"):
         stage.planned(DATASETS["jobs"], without="sites", drop=("jobs.email", "jobs.site_id"))
@@ -201,6 +202,10 @@ REFUSED = {
     "the new column email is mandatory and has no default": (
         wider("jobs"),
         wider("jobs", replace(EMAIL, optional=False)),
+    ),
+    "the new column rent is mandatory and has no default.* If you have renamed email, declare the old name again": (
+        wider("jobs", EMAIL),
+        wider("jobs", Column("rent", Kind.decimal(8, 2))),
     ),
     "the column email is text in the database, but timestamp with time zone in datasets.py": (
         wider("jobs", EMAIL),
@@ -302,5 +307,16 @@ def test_going_back_to_this_release_leaves_the_tables_of_a_later_release(later: 
 def test_going_back_is_refused_if_the_later_release_has_dropped_a_column(later: str) -> None:
     with connect(later) as owner:
         owner.run("ALTER TABLE jobs DROP COLUMN job")
-    with pytest.raises(ConfigurationError, match="the column job of jobs"):
+    with pytest.raises(ConfigurationError) as refused:
+        migrate.upgrade(later, tls="disable")
+    assert refused.value.detail == (
+        "the database has the revision 9999, which this checkout does not have, and the column job of jobs is missing"
+        " there: bring the migrations up to 9999 back, or deploy the later release again"
+    )
+
+
+def test_going_back_is_refused_if_the_later_release_has_changed_the_type_of_a_column(later: str) -> None:
+    with connect(later) as owner:
+        owner.run("ALTER TABLE jobs ALTER COLUMN job TYPE varchar(9)")
+    with pytest.raises(ConfigurationError, match=r"which this checkout does not have, and the column job of jobs is "):
         migrate.upgrade(later, tls="disable")
