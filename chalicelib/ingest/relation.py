@@ -46,7 +46,7 @@ class Relation:
         for at, column in enumerate(columns):
             if column.may_be_absent and not layout.has_header:
                 rest = ", ".join(f"{{row}}.{later.quoted}" for later in columns[at:])
-                silence[column.name] = f"num_nonnulls({rest}) = 0"
+                silence[column.name] = f"ROW({rest}) IS NULL"
             elif column.may_be_absent and layout.left_out_column:
                 named = f"' ' || coalesce({{row}}.{layout.left_out_column}, '') || ' '"
                 silence[column.name] = f"({{row}}.{column.quoted} IS NULL AND strpos({named}, ' {column.name} ') > 0)"
