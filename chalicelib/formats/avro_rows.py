@@ -92,13 +92,13 @@ class AvroRows:
 
     def _mixed_rows(self, line: int, batch: list[tuple[Any, ...]]) -> Iterator[Token]:
         """Check the rows of a batch one by one. A valid row may also change here: the rules remove white space at the
-        ends of texts."""
+        ends of texts. If nothing is left of a text in an optional column, it is NULL."""
         dataset = self.dataset
         for number, row in enumerate(batch, line):
             checked = check_stored(dataset, row, is_trusted=self.is_trusted)
             if checked.valid:
                 values = [
-                    (sent if value is None else column.kind.stored(value),)
+                    (ABSENT if sent is ABSENT else None if value is None else column.kind.stored(value),)
                     for column, sent, value in zip(dataset.columns, row, checked.values, strict=True)
                 ]
                 yield StoredRows(number, dataset, [row], binary_rows(dataset, values))

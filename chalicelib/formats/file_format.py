@@ -5,9 +5,10 @@ invocation of a load, and the second reading use the same format.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from chalicelib.core.dataset import Dataset
@@ -129,8 +130,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     if header:
         layout = CsvLayout(delimiter, header.positions, has_header=True, names=header.names)
     else:
-        row = first if first is not None else next((fields for fields in records if fields is not None), None)
-        layout = CsvLayout.by_position(dataset, delimiter, None if row is None else len(row))
+        layout = CsvLayout.by_position(dataset, delimiter, _width(dataset, chain((first,), records)))
     notices = () if header or first is None else notices_of(dataset, first, declared.dates)
     ignored = header.ignored if header else ()
     return replace(
@@ -184,6 +184,23 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> It
             has_columns = len(fields) >= fewest and all(map(is_blank, texts[most:]))
             # If there is a tab beside the number, the delimiter of the file is the tab.
             yield has_columns and "\t" not in texts[id_at] and is_whole_number(texts[id_at])
+
+
+def _width(dataset: Dataset, records: Iterable[list[bytes] | None]) -> int | None:
+    """Return the number of fields of the first record that could be a row: its id is a whole number, and it has a field
+    for each column that no row may leave out. A title above the rows is no such record, nor is a row that was cut off.
+
+    If no record could be a row, return the number of fields of the first well-formed record, or None without such a
+    record.
+    """
+    width = None
+    for fields in records:
+        if fields is None:
+            continue
+        width = width or len(fields)
+        if len(fields) >= dataset.fewest and is_whole_number(fields[0].decode("utf-8", "replace")):
+            return len(fields)
+    return width
 
 
 def _records(text: bytes, delimiter: bytes, complete: bool) -> Iterator[list[bytes] | None]:

@@ -47,7 +47,7 @@ class Relation:
         for at, column in enumerate(columns):
             if column.may_be_absent and not layout.has_header:
                 rest = ", ".join(f"{{row}}.{later.quoted}" for later in columns[at:])
-                left_out[column.name] = f"num_nonnulls({rest}) = 0"
+                left_out[column.name] = f"ROW({rest}) IS NULL"
             elif column.may_be_absent and layout.left_out_column:
                 named = f"' ' || coalesce({{row}}.{layout.left_out_column}, '') || ' '"
                 left_out[column.name] = f"({{row}}.{column.quoted} IS NULL AND strpos({named}, ' {column.name} ') > 0)"

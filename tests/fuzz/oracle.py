@@ -135,9 +135,10 @@ def understood(data: bytes, names: Names, encoding: str | None = None, delimiter
         found.has_header = True
     elif seen:
         found.first = seen.fields
-        counts = [len(split.fields) for split in whole if split.fields is not None]
-        if counts:
-            found.positions = tuple(range(sorted((names.fewest, counts[0], len(names.columns)))[1]))
+        well_formed = [split.fields for split in whole if split.fields is not None]
+        rows = [fields for fields in well_formed if len(fields) >= names.fewest and is_whole(_texts(fields)[0])]
+        for fields in (rows or well_formed)[:1]:
+            found.positions = tuple(range(sorted((names.fewest, len(fields), len(names.columns)))[1]))
     lines = text_lines(text)
     found.lines = len(lines)
     _read(found, records(lines[sep_lines:], chosen), sep_lines, names, is_known=seen is not None)

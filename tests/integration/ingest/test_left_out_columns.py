@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.dataset import Dataset
-from chalicelib.ingest import merge
+from chalicelib.core.dataset import Column, Dataset
+from chalicelib.core.kinds.table import Kind
+from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.pg_copy import text_format
+from chalicelib.ingest import merge, staging_table
 from chalicelib.ingest.json_rows import relation as json_relation
 from chalicelib.ingest.merge import Merged
+from chalicelib.ingest.relation import Relation
 from chalicelib.ingest.rows import SentRows, Upload, upload
+from chalicelib.ingest.staging_table import StagingTable
 from tests.integration.landing import GRACE
 from tests.integration.s3_fixtures import S3
 from tests.integration.shop import NEW, NOTES, ORDERS, Row, Shop, shop, staged, users
@@ -161,3 +166,24 @@ def test_a_merge_without_left_out_columns_has_no_flags() -> None:
         assert (len(relation.columns), relation.left_out) == (columns, {})
         assert "_left_out" not in relation.source
     assert rows == [{"seq": 0, "id": 1}, {"seq": 1, "id": 2}]
+
+
+def test_a_file_without_header_may_have_hundreds_of_columns_that_a_row_leaves_out(shop: Shop) -> None:
+    """A function of Postgres takes at most 100 arguments."""
+    numbers = [Column(f"n{at}", Kind.WHOLE_NUMBER, optional=True, default=at) for at in range(300)]
+    wide = Dataset("wide", "wide_row", (Column("id", Kind.ID), *numbers))
+    layout = CsvLayout.by_position(wide)
+    table = StagingTable(wide, text_format(layout))
+    lines = "7,1" + "," * 299 + "\n8" + "," * 200 + "5" + "," * 100 + "\n"
+    with shop.database.session() as session:
+        session.run(f"CREATE TEMP TABLE wide (id integer, {', '.join(f'{c.quoted} bigint' for c in numbers)})")
+        session.run("INSERT INTO wide (id, n0, n1) VALUES (7, 3, 4)")
+        staging_table.create(session, table)
+        table.copy_in(session, [lines.encode()])
+        merged = merge.load(session, wide, Relation.staged(wide, layout, table.name))
+        assert merged == Merged(distinct=2, inserted=1, updated=1)
+        assert [list(row) for row in session.run("SELECT id, n0, n1, n199, n200, n299 FROM wide ORDER BY id")] == [
+            [7, 1, 4, None, None, None],
+            [8, None, None, 5, 200, 299],
+        ]
+        session.run("DROP TABLE wide")

@@ -1,23 +1,27 @@
 """Tests the check of rows of Avro files: files of other programs, and files of our own restore points."""
 
 import io
+import struct
 
 import pytest
 
+from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
+from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import all_stored_are_valid, check_stored
 from chalicelib.formats import avro
 from chalicelib.formats.avro_rows import AvroRows, StoredRows
 from chalicelib.formats.csv_reader import Record, Token
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
+NOTES = Dataset("notes", "note", (Column("id", Kind.ID), Column("note", Kind.TEXT, optional=True)))
 ODD = ["#REF!", "#N/A", "\u200b", "\u200bClerk", "Clerk\u00ad", "Clerk\ufeff", " Clerk", "", "x" * 10_001]
 
 
-def tokens(rows: list[tuple[int, str]], *, is_trusted: bool) -> list[Token]:
+def tokens(rows: list[tuple[int, str]], *, is_trusted: bool, dataset: Dataset = JOBS) -> list[Token]:
     file = io.BytesIO()
-    avro.write(JOBS, [tuple(zip(*rows, strict=True))], file)
-    return list(AvroRows(JOBS, io.BytesIO(file.getvalue()), is_trusted=is_trusted))
+    avro.write(dataset, [tuple(zip(*rows, strict=True))], file)
+    return list(AvroRows(dataset, io.BytesIO(file.getvalue()), is_trusted=is_trusted))
 
 
 @pytest.mark.parametrize("text", ODD)
@@ -26,6 +30,14 @@ def test_a_text_that_the_rules_change_or_reject_is_no_valid_column_of_others(tex
         columns = (tuple(range(1, len(texts) + 1)), texts)
         assert not all_stored_are_valid(JOBS, columns)
         assert all_stored_are_valid(JOBS, columns, is_trusted=True)
+
+
+@pytest.mark.parametrize("text", ["", " \t", "\u200b", "\u00a0"])
+def test_a_text_of_others_of_which_nothing_is_left_is_null_in_an_optional_column(text: str) -> None:
+    [run] = tokens([(7, text)], is_trusted=False, dataset=NOTES)
+    assert run.for_copy() == struct.pack("!hiii", 2, 4, 7, -1)
+    [kept] = tokens([(7, text)], is_trusted=True, dataset=NOTES)
+    assert kept.for_copy() == struct.pack("!hiii", 2, 4, 7, len(text.encode())) + text.encode()
 
 
 def test_texts_that_only_look_odd_are_valid() -> None:

@@ -85,6 +85,17 @@ def test_the_first_well_formed_record_says_how_many_columns_a_file_without_heade
         assert (layout.positions, layout.has_header) == (tuple(range(columns)), False)
 
 
+@pytest.mark.parametrize(
+    "before", ["Staff 2021\n", "Staff,of,all,our,teams,2021\n", "x,Ann\n", "1\n", "No,Who\n,,,,\n", '"x"y\nStaff\n']
+)
+def test_a_record_that_cannot_be_a_row_does_not_say_how_many_columns_the_file_has(before: str) -> None:
+    for row in ("1,Ann", "1,Ann,A", "1.0,Ann,A,7", " 1,Ann,A,7,a@b"):
+        width = row.count(",") + 1
+        assert described(STAFF, f"{before}{row}\n".encode()).layout.positions == tuple(range(width))
+    # Without a row, the first well-formed record says it.
+    assert len(described(STAFF, b"Staff,of,us\nx,Ann,A,7\n").layout.positions) == 3
+
+
 def test_a_workbook_without_header_has_the_columns_of_its_sheet() -> None:
     for width in (2, 3, 5):
         cells = [[7, "Ann", "A", 8, "a@b"][:width], [9, "Bob"]]
