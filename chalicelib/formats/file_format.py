@@ -188,7 +188,8 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> It
 
 def _width(dataset: Dataset, records: Iterable[list[bytes] | None]) -> int | None:
     """Return the number of fields of the first record that could be a row: its id is a whole number, and it has a field
-    for each column that no row may leave out. A title above the rows is no such record, nor is a row that was cut off.
+    for each column that no row may leave out. A title above the rows and a row that was cut off do not
+    count.
 
     If no record could be a row, return the number of fields of the first well-formed record, or None without such a
     record.
