@@ -35,7 +35,7 @@ def upload(dataset: Dataset) -> Operation:
 
 def _left_out(dataset: Dataset) -> str:
     names = ", ".join(f"`{column.name}`" for column in dataset.columns if column.may_be_absent)
-    return f" A row may leave out {names}: a row that exists then keeps its values." if names else ""
+    return f" A row may leave out {names}: what it leaves out stays as it is stored." if names else ""
 
 
 def _examples(dataset: Dataset) -> dict[str, Json]:
