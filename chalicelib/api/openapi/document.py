@@ -21,7 +21,7 @@ from chalicelib.reports.declaration import Report
 from chalicelib.reports.hires import REPORTS
 
 ABOUT = f"""\
-The API stores rows, returns forms for sending CSV files, returns reports, and starts restores.
+The API stores rows, returns forms for sending files, returns reports, and starts restores.
 
 Every error of the platform is `application/problem+json` (RFC 9457). Amazon API Gateway receives all requests
 first, and responds to some requests itself. The body of such a response is `application/json` that has only a
