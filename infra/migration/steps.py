@@ -13,6 +13,7 @@ from sqlalchemy import Numeric
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from chalicelib.core.dataset import Column, Dataset
+from chalicelib.reports.hires import COLUMNS_READ
 from infra.errors import CloudError
 from infra.migration.operations import Call
 
@@ -39,6 +40,7 @@ class Steps:
 
     def take(self, differences: Iterable[MigrateOperation]) -> None:
         """Add the steps for these differences. Raises CloudError for the first that no migration may make."""
+        self._require_columns_of_reports()
         for difference in differences:
             self._take(difference)
         self.operations += self._last
@@ -155,6 +157,17 @@ class Steps:
                 f" DROP={name} to the command"
             )
         self._dropped.discard(name)
+
+    def _require_columns_of_reports(self) -> None:
+        for table, names in COLUMNS_READ.items():
+            for name in names:
+                column = self._declared(table, name)
+                if column is None or column.optional:
+                    raise CloudError(
+                        f"{table}: the reports read the column {name}, so datasets.py must declare it, and it must be"
+                        " mandatory. To do without it, first change the reports (chalicelib/reports) and the triggers"
+                        " of quarterly_hires, in a migration of your own"
+                    )
 
     def _require_order(self, dataset: Dataset) -> None:
         """A file without a header names no columns, so the first columns must stay where they are."""
