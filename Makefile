@@ -3,6 +3,8 @@ PYTHON ?= python3
 export PYTHON
 STAGE  ?= local
 export STAGE
+# A recipe takes free texts, such as NAME and NOTE, from the environment, to which make exports the variables of its
+# command line. So the shell does not read quotation marks in them.
 
 python := .venv/bin/python
 cloud  := $(python) -m infra.local
@@ -58,18 +60,18 @@ redrive: venv ## offer again the events of loads that were given up
 	@$(cloud) invoke redrive
 
 token: venv ## create a token: ROLE=reader|writer|operator, NOTE=who uses the token
-	@test -n "$(ROLE)" || { echo 'error: a token needs a role: make token ROLE=reader (or writer, operator)' >&2; exit 2; }
-	@$(cloud) check && $(hireflow) token new "$(ROLE)" --note "$(NOTE)"
+	@test -n "$$ROLE" || { echo 'error: a token needs a role: make token ROLE=reader (or writer, operator)' >&2; exit 2; }
+	@$(cloud) check && $(hireflow) token new "$$ROLE" --note "$$NOTE"
 
 tokens: venv ## list all tokens
 	@$(cloud) check && $(hireflow) token list
 
 revoke: venv ## revoke a token: TOKEN=the id of the token, or the token itself
-	@$(cloud) check && $(hireflow) token revoke "$(TOKEN)"
+	@$(cloud) check && $(hireflow) token revoke "$$TOKEN"
 
 migration: ## write the migration to the declared datasets: NAME=add_email (DROP="table.column table" to drop these)
 	@sh infra/install.sh develop postgres
-	@$(python) -m infra.migration "$(NAME)" $(DROP)
+	@$(python) -m infra.migration "$$NAME" $$DROP
 
 deploy: venv-deploy ## deploy STAGE=prod (or another stage in .chalice/config.json) to AWS: stacks, functions, migrations, smoke test
 	@$(python) -m infra.deploy deploy $(if $(RESET),--reset "$(RESET)")

@@ -1,9 +1,11 @@
 """Compares the tables of a database with the metadata. `make migration` and tests use this module."""
 
+from collections.abc import Iterable
+
 from alembic.autogenerate import produce_migrations
-from alembic.operations.ops import MigrateOperation, ModifyTableOps
+from alembic.operations.ops import DropConstraintOp, DropIndexOp, DropTableOp, MigrateOperation, ModifyTableOps
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy import Connection, MetaData, inspect, text
 
 
 def context_of(connection: Connection) -> MigrationContext:
@@ -19,6 +21,24 @@ def differences(connection: Connection, metadata: MetaData) -> list[MigrateOpera
     for operation in found.ops if found else ():
         every += operation.ops if isinstance(operation, ModifyTableOps) else [operation]
     return every
+
+
+def made_by_hand(connection: Connection, differences: Iterable[MigrateOperation]) -> list[MigrateOperation]:
+    """Return the differences that drop what no declaration can make: tables that are no datasets, and the indexes and
+    unique constraints of datasets. A hand-written migration has made them, and they stay."""
+    datasets = {*connection.execute(text("SELECT dataset FROM dataset_state")).scalars()}
+    found: list[MigrateOperation] = []
+    for operation in differences:
+        match operation:
+            case DropTableOp(table_name=table):
+                is_ours = table in datasets
+            case DropIndexOp(table_name=table) | DropConstraintOp(table_name=table, constraint_type="unique"):
+                is_ours = table not in datasets
+            case _:
+                is_ours = True
+        if not is_ours:
+            found.append(operation)
+    return found
 
 
 def columns(connection: Connection) -> dict[str, list[str]]:

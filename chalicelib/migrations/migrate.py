@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 VERSIONS = Path(__file__).parent / "versions"
 _REFUSED = "28"  # the SQLSTATEs for a wrong user or password begin with these characters
 _RAISED = "P0001"  # the SQLSTATE of RAISE EXCEPTION
+# The words that Postgres reserves, and that SQLAlchemy does not quote.
+_UNQUOTED = ("collation", "concurrently", "lateral", "system_user", "tablesample")
 LOCK = 0x68697265  # the advisory lock that allows one migration of a database at a time
 
 
@@ -112,7 +114,10 @@ def engine(database_url: str, tls: str, ca: str = "") -> "Engine":
     from sqlalchemy.pool import NullPool
 
     context = ssl.create_default_context(cafile=ca or None) if tls == "verify-full" else False
-    return create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": context})
+    made = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": context})
+    quoting = made.dialect.identifier_preparer
+    quoting.reserved_words = {*quoting.reserved_words, *_UNQUOTED}
+    return made
 
 
 def _accepts(engine: "Engine") -> bool:

@@ -4,6 +4,9 @@
 import sqlalchemy as sa
 % endif
 from alembic import op
+% if "postgresql." in upgrades:
+from sqlalchemy.dialects import postgresql
+% endif
 
 % if calls:
 from chalicelib.migrations.changes import ${", ".join(calls)}

@@ -5,6 +5,7 @@ finds only tables and columns that no migration adds. `require_tables` reads the
 difference.
 """
 
+import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,10 @@ from chalicelib.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_NAME = r"""(?:if\s+(?:not\s+)?exists\s+)?(?:only\s+)?\W*(?:public\W+)?(\w+)"""
-# Each pattern matches the beginning of an SQL statement or of a call of Alembic. The group is the name of the table.
-_CREATED = re.compile(rf"create[ _]table\W+{_NAME}", re.IGNORECASE)
-_ALTERED = re.compile(rf"(?:alter\s+table|op\.add_column\W)\W*{_NAME}", re.IGNORECASE)
-_PREVIOUS = re.compile(r"""^down_revision\b[^=]*= *["'](\w+)["']""", re.MULTILINE)
+_NAME = r"""(?:if\s+(?:not\s+)?exists\s+)?(?:only\s+)?\W*(?:public"?\s*\.\W*)?(\w+)"""
+# The beginnings of statements in SQL. The group is the name of the table.
+_CREATED = re.compile(rf"create\s+table\W+{_NAME}", re.IGNORECASE)
+_ALTERED = re.compile(rf"alter\s+table\W+{_NAME}", re.IGNORECASE)
 _SQL_TYPES = {"timestamptz": "timestamp with time zone"}
 _DO = "run `make migration NAME=…`, which writes one"
 
@@ -45,29 +45,79 @@ class StoredColumn(NamedTuple):
 
 
 def require_one_line(versions: Path) -> None:
-    """Raise ConfigurationError if two migrations in the folder `versions` follow the same one, as after a merge of two
-    branches."""
-    followers: dict[str, str] = {}
+    """Raise ConfigurationError if the migrations in the folder `versions` are not one line, in which each migration
+    follows another one. After a merge of two branches, two migrations may follow the same one."""
+    followers: dict[str | None, str] = {}
+    revisions: dict[str | None, str] = {None: ""}
     for path in sorted(versions.glob("*.py")):
-        for previous in _PREVIOUS.findall(path.read_text()):
-            if other := followers.get(previous):
-                raise ConfigurationError(
-                    f"the migrations {other} and {path.name} both follow {previous}: give one of them the next free"
-                    " number in its name and in `revision`, and let its `down_revision` be the number of the other one"
-                )
-            followers[previous] = path.name
+        revision, previous = _revisions(path)
+        if other := followers.get(previous):
+            raise ConfigurationError(
+                f"the migrations {other} and {path.name} both follow {previous or 'no migration'}: give one of them the"
+                " next free number in its name and in `revision`, and let its `down_revision` be the number of the"
+                " other one"
+            )
+        followers[previous] = path.name
+        if other := revisions.get(revision):
+            raise ConfigurationError(
+                f"the migrations {other} and {path.name} both have the revision {revision}: give one of them the next"
+                " free number in its name and in `revision`"
+            )
+        revisions[revision] = path.name
+    at: str | None = None
+    names = {name: revision for revision, name in revisions.items()}
+    while at in followers:
+        at = names[followers.pop(at)]
+    if followers:
+        previous, name = followers.popitem()
+        is_known = previous in revisions
+        raise ConfigurationError(
+            f"the migration {name} follows {previous}, "
+            + ("which follows it" if is_known else "but no migration has this revision")
+            + ": let its `down_revision` be the revision of the migration before it"
+        )
+
+
+def _revisions(path: Path) -> tuple[str, str | None]:
+    """Return the revision of a migration, and the one that it follows. Raises ConfigurationError."""
+    found: dict[str, object] = {}
+    for node in _parsed(path.name, path.read_text()).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value)):
+                found[name] = value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=value)):
+                found[name] = value
+    revision, previous = found.get("revision"), found.get("down_revision", "")
+    if not isinstance(revision, str) or not (previous is None or (isinstance(previous, str) and previous)):
+        raise ConfigurationError(
+            f"the migration {path.name} must set `revision` and `down_revision`, each to one text, as the other"
+            " migrations do"
+        )
+    return revision, previous
+
+
+def _parsed(name: str, source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise ConfigurationError(
+            f"the migration {name} is not valid Python ({error}): mend it, or delete it and run `make migration NAME=…`"
+        ) from None
 
 
 def require_migrations(datasets: Mapping[str, Dataset], versions: Path) -> None:
-    """Raise ConfigurationError for the first dataset or column that no migration in the folder `versions` adds."""
-    sources = [path.read_text() for path in sorted(versions.glob("*.py"))]
+    """Raise ConfigurationError for the first dataset or column that no migration in the folder `versions` adds, or if a
+    migration is not valid Python."""
+    sources = {path.name: path.read_text() for path in sorted(versions.glob("*.py"))}
+    calls = [call for name, source in sources.items() for call in _calls(name, source)]
     for name, dataset in datasets.items():
-        added = [statement for source in sources for statement in _statements(_CREATED, name, source)]
-        if not added:
+        added = [s for source in sources.values() for s in _statements(_CREATED, name, source)]
+        columns = {column for call in calls if call.table == name for column in call.columns}
+        if not added and not any(call.creates and call.table == name for call in calls):
             raise _no_table(name)
-        added += [statement for source in sources for statement in _statements(_ALTERED, name, source)]
+        added += [s for source in sources.values() for s in _statements(_ALTERED, name, source)]
         for column in dataset.column_names:
-            if not any(re.search(rf"\b{column}\b", statement) for statement in added):
+            if column not in columns and not any(re.search(rf"\b{column}\b", statement) for statement in added):
                 raise _no_column(name, column)
 
 
@@ -133,23 +183,36 @@ _COLUMNS = """
 
 
 def _statements(pattern: re.Pattern[str], table: str, source: str) -> Iterator[str]:
-    """Yield the statements of a migration that create or alter a table. A statement ends with a semicolon, or with the
-    bracket that closes its first bracket."""
+    """Yield the statements of a migration in SQL that create or alter a table. A statement ends with a semicolon."""
     for match in pattern.finditer(source):
         if match[1].casefold() == table:
             end = source.find(";", match.end())
-            of_alembic = source.startswith("op.", match.start()) or source.startswith("op.", match.start() - 3)
-            yield source[match.start() : _closing(source, match.start()) if of_alembic else end if end > 0 else None]
+            yield source[match.start() : end if end > 0 else None]
 
 
-def _closing(source: str, start: int) -> int:
-    """Return the index after the bracket that closes the first one after `start`."""
-    depth = 0
-    for index in range(source.index("(", start), len(source)):
-        depth += {"(": 1, ")": -1}.get(source[index], 0)
-        if depth == 0:
-            return index + 1
-    return len(source)
+class _Call(NamedTuple):
+    """A call of Alembic that creates a table or adds a column, with the names of its columns."""
+
+    creates: bool
+    table: str
+    columns: tuple[str, ...]
+
+
+def _calls(name: str, source: str) -> Iterator[_Call]:
+    """Yield the calls of Alembic in the migration `name`. Raises ConfigurationError if it is not valid Python."""
+    for node in ast.walk(_parsed(name, source)):
+        called = _named(node)
+        if called and called[0] in ("create_table", "add_column"):
+            columns = (inner[1] for inner in map(_named, ast.walk(node)) if inner and inner[0] == "Column")
+            yield _Call(called[0] == "create_table", called[1], tuple(columns))
+
+
+def _named(node: ast.AST) -> tuple[str, str] | None:
+    """Return the name of a called method and its first argument, if this is a text."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant(value=str(first)), *_]):
+            return method, first
+    return None
 
 
 def _no_table(name: str) -> ConfigurationError:

@@ -7,6 +7,12 @@ server.
 
 from chalicelib.reports.declaration import Figure, Report, ReportColumn, Span, Variant
 
+# The columns of datasets that the reports and the triggers of the summary read. They are mandatory.
+COLUMNS_READ = {
+    "departments": ("department",),
+    "jobs": ("job",),
+    "hired_employees": ("datetime", "department_id", "job_id"),
+}
 # A condition on a row of the summary: the row has hires. If employees are deleted, their row of the summary stays, and
 # may have only zeros.
 HIRED = "(q1 > 0 OR q2 > 0 OR q3 > 0 OR q4 > 0)"

@@ -12,7 +12,9 @@ The names of tables and columns may be words of SQL. A query must quote them: `S
 """
 
 import json
+import re
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -26,9 +28,13 @@ from infra.venv import ROOT
 FILE = ROOT / "infra/aws/templates/lake.yaml"
 _WORDS_OF_YAML = {"y", "yes", "n", "no", "on", "off", "true", "false", "null"}
 QUERIES = {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
-# A table of a dataset with one of these names would have the logical id of another resource. Words of YAML cannot be
-# logical ids, either.
-_OWN = {"database", "reader", "work_group", *(f"{report}_query" for report in QUERIES)}
+# A table of a dataset with one of these names would have the logical id of another part of the template. Words of YAML
+# cannot be logical ids, either.
+_OWN = {
+    *("stage", "backup_bucket", "scan_limit", "database", "reader", "work_group"),
+    *(f"{report}_query" for report in QUERIES),
+}
+_MOST_OF_COMMENT = 255  # characters, a limit of Glue
 
 # $$ becomes a literal $, which CloudFormation's own ${…} needs.
 _TEMPLATE = Template("""\
@@ -198,7 +204,7 @@ def _nullable(field: dict[str, Any]) -> dict[str, Any]:
 
 def _table(dataset: Dataset) -> str:
     return _TABLE.substitute(
-        name="".join(map(str.title, dataset.name.split("_"))) + "Table" * (dataset.name in _OWN | _WORDS_OF_YAML),
+        name=_logical_id(dataset.name),
         dataset=_plain(dataset.name),
         root=manifest.ROOT,
         folder=manifest.link_key("${!restore_point}", dataset.name).rpartition("/")[0] + "/",
@@ -207,10 +213,31 @@ def _table(dataset: Dataset) -> str:
     )
 
 
+def _logical_id(name: str) -> str:
+    """Return the logical id of a dataset's table. It has only letters and digits, and depends on this name alone: if
+    another dataset changed it, an update of the stack would delete the table and fail to create it again.
+
+    Most names can be read from their ids: `HiredEmployees` is `hired_employees`. The ids of other names get an ending
+    that no other name has.
+    """
+    found = "".join(map(str.title, name.split("_")))
+    read = re.sub("(?<!^)([A-Z])", r"_\1", found).lower()
+    if read == name and name not in _OWN | _WORDS_OF_YAML:
+        return found
+    return f"{found}Table{sha256(name.encode()).hexdigest()[:8]}"
+
+
 def _column(column: Column) -> str:
-    return _COLUMN.substitute(
-        name=_plain(column.name), type=column.kind.athena, about=json.dumps(column.about + column.kind.athena_unit)
-    )
+    return _COLUMN.substitute(name=_plain(column.name), type=column.kind.athena, about=_comment(column))
+
+
+def _comment(column: Column) -> str:
+    """Return a comment that Glue accepts, as a text of YAML: one line of at most 255 characters."""
+    about = " ".join(f"{column.about}{column.kind.athena_unit}".split())
+    if len(about) > _MOST_OF_COMMENT:
+        about = f"{about[: _MOST_OF_COMMENT - 1]}…"
+    # not json.dumps alone, which writes a character beyond U+FFFF as two escapes, and YAML has no such escapes
+    return json.dumps(about, ensure_ascii=False).encode("ascii", "backslashreplace").decode()
 
 
 def _plain(name: str) -> str:

@@ -12,7 +12,7 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.migrations import comparison, migrate, shape
-from chalicelib.migrations.schema import metadata, with_datasets
+from chalicelib.migrations.schema import with_datasets
 from infra import datasets
 from infra.commandline import report
 from infra.errors import CloudError
@@ -50,10 +50,12 @@ def write(database_url: str, name: str, dropped: tuple[str, ...] = ()) -> Path |
     """
     try:
         shape.require_one_line(migrate.VERSIONS)
+        directory = ScriptDirectory.from_config(migrate.config())
+        migrate.upgrade(database_url, tls="disable", revision=directory.get_current_head() or "head")
     except ConfigurationError as error:
         raise CloudError(error.detail) from error
-    directory = ScriptDirectory.from_config(migrate.config())
-    migrate.upgrade(database_url, tls="disable", revision=directory.get_current_head() or "head")
+    except DBAPIError as error:
+        raise CloudError(f"mend the newest migration, which does not run: {error}") from error
     engine = migrate.engine(database_url, "disable")
     path = _written(directory, engine, name, dropped)
     if path is not None:
@@ -78,7 +80,9 @@ def planned(connection: Connection, datasets: Mapping[str, Dataset], dropped: It
     """Return the steps from the tables of a database to these datasets. Raises CloudError if no migration may make one
     of them."""
     steps = Steps(datasets, comparison.columns(connection), dropped)
-    steps.take(comparison.differences(connection, with_datasets(datasets.values())))
+    found = comparison.differences(connection, with_datasets(datasets.values()))
+    others = comparison.made_by_hand(connection, found)
+    steps.take(difference for difference in found if difference not in others)
     return steps
 
 
@@ -89,7 +93,5 @@ def _require_agreement(database_url: str, engine: Engine) -> None:
     except (ConfigurationError, DBAPIError) as error:
         raise CloudError(f"the migration does not run, so it was not written: {error}") from error
     with engine.connect() as connection:
-        if left := comparison.differences(connection, metadata):
-            raise CloudError(
-                f"the migration does not make the declared tables, so it was not written: {left[0].to_diff_tuple()}"
-            )
+        if (left := planned(connection, DATASETS)).operations:
+            raise CloudError(f"the migration does not make the declared tables, so it was not written: {left.about}")

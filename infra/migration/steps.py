@@ -13,6 +13,7 @@ from sqlalchemy import Numeric
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from chalicelib.core.dataset import Column, Dataset
+from chalicelib.reports.hires import COLUMNS_READ
 from infra.errors import CloudError
 from infra.migration.operations import Call
 
@@ -41,6 +42,7 @@ class Steps:
     def take(self, differences: Iterable[MigrateOperation]) -> None:
         """Add the operations for these differences. Raises CloudError for the first difference that no migration may
         make, and for a name in `dropped` that is still declared or does not exist."""
+        self._require_columns_of_reports()
         for difference in differences:
             self._take(difference)
         self.operations += self._last
@@ -159,6 +161,18 @@ class Steps:
                 f" {_OLD_NAME}. If you want to drop it, add DROP={name} to the command"
             )
         self._dropped.discard(name)
+
+    def _require_columns_of_reports(self) -> None:
+        """Raise CloudError if a column that the reports read is not declared, or is optional."""
+        for table, names in COLUMNS_READ.items():
+            for name in names:
+                column = self._declared(table, name)
+                if column is None or column.optional:
+                    raise CloudError(
+                        f"{table}: the reports read the column {name}, so datasets.py must declare it, and it must be"
+                        " mandatory. To do without it, first change the reports (chalicelib/reports) and the triggers"
+                        " of quarterly_hires, in a migration of your own"
+                    )
 
     def _require_order(self, dataset: Dataset) -> None:
         """Raise CloudError if the order of the existing columns is not the declared order. It must stay, because a file

@@ -1,12 +1,17 @@
 """Tests the migrations that `make migration` writes: from a database of other declarations to these declarations."""
 
+import runpy
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.core.dataset import Column, Dataset, checked
@@ -47,9 +52,10 @@ class Stage:
         steps = self.planned(*datasets, without=without, drop=drop)
         context = comparison.context_of(self.connection)
         source = script.source(context, steps.operations)
-        names = {name: value for name, value in vars(changes).items() if callable(value)}
+        names: dict[str, Any] = {name: value for name, value in vars(changes).items() if callable(value)}
         with Operations.context(context) as op:
-            exec("import sqlalchemy as sa\n" + source.replace("\n    ", "\n"), {"op": op, **names})
+            names |= {"op": op, "sa": sqlalchemy, "postgresql": postgresql}
+            exec(source.replace("\n    ", "\n"), names)
         self.datasets = declared
         assert comparison.differences(self.connection, schema.with_datasets(declared.values())) == []
         shape.require_tables(declared, self.connection)
@@ -78,22 +84,22 @@ def test_there_is_nothing_to_do_if_the_migrations_make_the_declared_tables(stage
     assert stage.planned().operations == []
 
 
-OF_EVERY_KIND = (
-    Column("code", Kind.ID, default=7),
-    Column("note", Kind.TEXT, default="it's 100% a:b \\ 'x'"),
-    Column("at", Kind.INSTANT, default="2021-07-27T16:02:08.5Z"),
-    Column("day", Kind.DATE, default=DAY),
-    Column("seats", Kind.WHOLE_NUMBER, default=-(2**40)),
-    Column("open", Kind.BOOLEAN, default=False),
-    Column("rent", Kind.decimal(12, 2), default="-12.50"),
-)
+OF_EVERY_KIND = {
+    "code": Column("code", Kind.ID, default=7),
+    "note": Column("note", Kind.TEXT, default="it's 100% a:b \\ 'x'"),
+    "at": Column("at", Kind.INSTANT, default="2021-07-27T16:02:08.5Z"),
+    "day": Column("day", Kind.DATE, default=DAY),
+    "seats": Column("seats", Kind.WHOLE_NUMBER, default=-(2**40)),
+    "open": Column("open", Kind.BOOLEAN, default=False),
+    "rent": Column("rent", Kind.decimal(12, 2), default="-12.50"),
+}
 
 
 def test_columns_with_a_default_give_it_to_stored_rows_and_to_the_rows_of_the_previous_release(stage: Stage) -> None:
     stage.run("INSERT INTO jobs VALUES (1, 'Clerk')")
-    stage.migrate(wider("jobs", *OF_EVERY_KIND))
+    stage.migrate(wider("jobs", *OF_EVERY_KIND.values()))
     stage.run("INSERT INTO jobs (id, job) VALUES (2, 'Smith')")
-    for column in OF_EVERY_KIND:
+    for column in OF_EVERY_KIND.values():
         assert column.default is not None
         literal = str(column.kind.check(column.default)).replace("'", "''").replace(":", r"\:")
         found = stage.run(f"SELECT id FROM jobs WHERE {column.quoted} = '{literal}' ORDER BY id")
@@ -102,9 +108,9 @@ def test_columns_with_a_default_give_it_to_stored_rows_and_to_the_rows_of_the_pr
 
 def test_optional_columns_are_null_in_stored_rows_and_in_the_rows_of_the_previous_release(stage: Stage) -> None:
     stage.run("INSERT INTO jobs VALUES (1, 'Clerk')")
-    stage.migrate(wider("jobs", *(replace(column, optional=True, default=None) for column in OF_EVERY_KIND)))
+    stage.migrate(wider("jobs", *(replace(column, optional=True, default=None) for column in OF_EVERY_KIND.values())))
     stage.run("INSERT INTO jobs (id, job) VALUES (2, 'Smith')")
-    for column in OF_EVERY_KIND:
+    for column in OF_EVERY_KIND.values():
         assert stage.run(f"SELECT id FROM jobs WHERE {column.quoted} IS NULL ORDER BY id") == [(1,), (2,)], column.name
 
 
@@ -254,6 +260,47 @@ def test_no_dataset_has_the_name_of_an_internal_table(name: str) -> None:
 def test_a_migration_has_a_name_that_a_file_can_have(name: str) -> None:
     with pytest.raises(CloudError, match="make migration NAME=add_email"):
         command.run(name)
+
+
+def test_every_word_of_postgres_can_be_the_name_of_a_dataset_and_of_a_column(stage: Stage) -> None:
+    words = [word for [word] in stage.run("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")]
+    columns = tuple(Column(word, Kind.BOOLEAN, optional=True) for word in words)
+    stage.migrate(*(Dataset(word, f"one_{word}", (ID, *columns[:1])) for word in words), wider("jobs", *columns))
+    assert {"lateral", "select", "tablesample"} <= {*words}
+
+
+def test_what_a_hand_written_migration_has_made_stays(stage: Stage) -> None:
+    stage.run("CREATE INDEX by_job ON jobs (job); CREATE TABLE of_others (id integer)")
+    stage.run("ALTER TABLE jobs ADD UNIQUE (job)")
+    assert stage.planned().operations == []
+    assert stage.planned(wider("jobs", EMAIL)).about == "Adds the column email to jobs."
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("jobs", "job"), ("hired_employees", "job_id"), ("hired_employees", "datetime")]
+)
+def test_the_columns_that_the_reports_read_must_stay_and_be_mandatory(stage: Stage, table: str, column: str) -> None:
+    others = [c for c in DATASETS[table].columns if c.name != column]
+    [found] = [c for c in DATASETS[table].columns if c.name == column]
+    for changed in ((*others, EMAIL), (*others, replace(found, optional=True))):
+        with pytest.raises(CloudError, match=f"{table}: the reports read the column {column}"):
+            stage.planned(replace(DATASETS[table], columns=changed), drop=(f"{table}.{column}",))
+
+
+@pytest.mark.parametrize("name", OF_EVERY_KIND)
+def test_the_file_of_a_migration_runs_whatever_the_kind_of_a_changed_column(
+    stage: Stage, tmp_path: Path, name: str
+) -> None:
+    column = OF_EVERY_KIND[name]
+    stage.migrate(wider("jobs", replace(column, optional=True, default=None)))
+    steps = stage.planned(wider("jobs", column))
+    context = comparison.context_of(stage.connection)
+    directory = ScriptDirectory(str(migrate.VERSIONS.parent), version_locations=[str(tmp_path)])
+    source = script.source(context, steps.operations)
+    path = script.write(directory, "changed", steps.operations, source, steps.about)
+    with Operations.context(context):
+        runpy.run_path(str(path))["upgrade"]()
+    assert stage.planned(wider("jobs", column)).operations == []
 
 
 DIFFERENCES = {

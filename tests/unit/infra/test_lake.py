@@ -94,12 +94,36 @@ def test_names_may_be_words_of_yaml_or_names_of_other_resources() -> None:
     assert not problems
     resources = template["Resources"]
     tables = {name: r["Properties"]["TableInput"] for name, r in resources.items() if r["Type"] == "AWS::Glue::Table"}
-    assert {name: table["Name"] for name, table in tables.items()} == {
-        "DatabaseTable": "database",
-        "NoTable": "no",
-        "TopQueryTable": "top_query",
-    }
+    assert [table["Name"] for table in tables.values()] == ["database", "no", "top_query"]
     for table in tables.values():
         columns = table["StorageDescriptor"]["Columns"]
         assert [(c["Name"], c["Type"]) for c in columns] == [("id", "int"), ("on", "boolean")]
     assert {"Database", "TopQuery", "WorkGroup", "Reader"} <= set(resources)
+
+
+def test_every_table_has_a_logical_id_of_its_own_that_other_tables_do_not_change() -> None:
+    names = ["a1", "a_1", "a_b", "a__b", "a_b_", "ab", "a1b", "a1_b", "on_", "database", "database_table", "stage"]
+    names += ["scan_limit", "backup_bucket", "work_group_", "hired_employees"]
+    flag = Column("flag", Kind.BOOLEAN, optional=True)
+    datasets = [Dataset(name, f"one_{name}", (Column("id", Kind.ID), flag)) for name in names]
+
+    def ids(*of: Dataset) -> dict[str, str]:
+        template, problems = decode_str(lake.template(of))
+        assert not problems
+        found = template["Resources"].items()
+        assert not {*template["Parameters"]} & {name for name, _ in found}
+        return {r["Properties"]["TableInput"]["Name"]: n for n, r in found if r["Type"] == "AWS::Glue::Table"}
+
+    together = ids(*datasets)
+    assert [*together] == names
+    assert together["hired_employees"] == "HiredEmployees"
+    assert {name: found for dataset in datasets for name, found in ids(dataset).items()} == together
+
+
+def test_glue_accepts_the_comment_of_every_column() -> None:
+    about = {"long": "x" * 300, "smile": "a smile \U0001f600", "lines": "one\n\ttwo"}
+    columns = (Column("id", Kind.ID), *(Column(name, Kind.TEXT, about=text) for name, text in about.items()))
+    template, problems = decode_str(lake.template([Dataset("notes", "note", columns)]))
+    assert not problems
+    found = template["Resources"]["Notes"]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
+    assert [c["Comment"] for c in found][1:] == ["x" * 254 + "…", "a smile \U0001f600", "one two"]

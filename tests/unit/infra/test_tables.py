@@ -37,6 +37,11 @@ def teams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASETS, "public", DATASETS["jobs"])
+
+
+@pytest.fixture
 def nickname(monkeypatch: pytest.MonkeyPatch) -> None:
     """Declare a column that no migration adds."""
     jobs = DATASETS["jobs"]
@@ -80,6 +85,10 @@ def test_make_deploy_changes_nothing_if_a_declaration_has_no_migration(
     [
         ("op.execute('CREATE TABLE teams (id integer, job text)')", True),
         ("create table if not exists public.teams (id integer, job text\n", True),
+        (
+            "op.create_table('teams', sa.Column('id', sa.Text(), server_default=')))'), sa.Column('job', sa.Text()))",
+            True,
+        ),
         ('CREATE TABLE "teams" (id, "job")', True),
         ("op.create_table(\n    'teams',\n sa.Column('id', sa.Integer()), sa.Column('job', sa.Text()))", True),
         ("CREATE TABLE teams_old (id integer, job text)", False),
@@ -107,12 +116,17 @@ def test_the_statement_that_adds_a_column_is_found(tmp_path: Path, migration: st
     assert complaint(tmp_path, migration) == ("" if adds else NO_COLUMN)
 
 
+def _revisions(revision: str, previous: str | None) -> str:
+    return f"revision = {revision!r}\ndown_revision: str | None = {previous!r}\n"
+
+
 def complaint(versions: Path, migration: str) -> str:
     """Return the error for migrations of which this one is the last, and "" without an error."""
-    known = (name for name in DATASETS if name != "teams")
+    known = (name for name in DATASETS if name not in ("teams", "public"))
     first = (f"CREATE TABLE {n} ({', '.join(set(DATASETS[n].column_names) - {'nickname'})});\n" for n in known)
-    (versions / "0001_initial.py").write_text("".join(first))
-    (versions / "0002_more.py").write_text(migration)
+    sql = migration if migration.startswith("op.") else f"SQL = {migration!r}"
+    (versions / "0001_initial.py").write_text(f"{_revisions('0001', None)}\nSQL = {''.join(first)!r}\n")
+    (versions / "0002_more.py").write_text(f"{_revisions('0002', '0001')}\n{sql}\n")
     try:
         migrate.check_datasets(versions)
     except ConfigurationError as error:
@@ -127,3 +141,28 @@ def test_two_migrations_that_follow_the_same_one_are_named(tmp_path: Path) -> No
         (tmp_path / f"{name}.py").write_text(f'revision = "{revision}"\ndown_revision: str = "{previous}"\n')
     with pytest.raises(ConfigurationError, match=r"0012_a.py and 0012_b.py both follow 0011: give one"):
         migrate.check_datasets(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (_revisions("0012", None), "0001_a.py and 0012_x.py both follow no migration: give one"),
+        (_revisions("0001", "0001"), "0001_a.py and 0012_x.py both have the revision 0001: give one"),
+        (_revisions("0012", "0012"), "the migration 0012_x.py follows 0012, which follows it: let its `down_revision`"),
+        (_revisions("0012", "0099"), "0012_x.py follows 0099, but no migration has this revision: let its `down_rev"),
+        ("def (", "the migration 0012_x.py is not valid Python .*: mend it, or delete it and run `make migration NAME"),
+        ("", "the migration 0012_x.py must set `revision` and `down_revision`, each to one text"),
+        ("revision = '0012'\ndown_revision = ('0001', '0002')\n", "0012_x.py must set `revision` and `down_revision`"),
+    ],
+)
+def test_a_migration_that_no_line_of_migrations_can_have_is_named(tmp_path: Path, source: str, reason: str) -> None:
+    (tmp_path / "0001_a.py").write_text(_revisions("0001", None))
+    (tmp_path / "0012_x.py").write_text(source)
+    with pytest.raises(ConfigurationError, match=reason):
+        migrate.check_datasets(tmp_path)
+
+
+@pytest.mark.usefixtures("public")
+def test_a_dataset_may_have_the_name_of_the_schema(tmp_path: Path) -> None:
+    assert complaint(tmp_path, "op.create_table('public', sa.Column('id'), sa.Column('job'))") == ""
+    assert "declares public" in complaint(tmp_path, "CREATE TABLE public.teams (id integer, job text)")
