@@ -32,7 +32,7 @@ class AvroFields:
     order, and `width` is the number of columns of a row.
 
     `ignored` has the names of the ignored fields. `conversions` has a function for each place whose values must be
-    converted.
+    converted. `defaults` has a value in the stored form for each place where it stands for null.
     """
 
     types: tuple[AvroType, ...]
@@ -41,11 +41,17 @@ class AvroFields:
     width: int
     ignored: tuple[str, ...] = ()
     conversions: Mapping[int, Conversion] = field(default_factory=dict)
+    defaults: Mapping[int, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Dataset, schema: bytes) -> "AvroFields":
+    def of(cls, dataset: Dataset, schema: bytes, *, is_trusted: bool = False) -> "AvroFields":
         """Match the schema of a file with the columns of `dataset`. Raises LoadError, which names each column that is
-        missing and each field that cannot be read, with the types that are possible."""
+        missing and each field that cannot be read, with the types that are possible.
+
+        A trusted file is one of our own restore points. Its nulls may be older than the migration that made a column
+        mandatory. This migration gave the column's default to the rows without a value, so the default also stands for
+        these nulls.
+        """
         try:
             fields = fields_of(schema)
         except InvalidSchema as error:
@@ -56,6 +62,7 @@ class AvroFields:
         columns = tuple(sorted({at for at in matched if at is not None}))
         places = tuple(None if at is None else columns.index(at) for at in matched)
         conversions: dict[int, Conversion] = {}
+        defaults: dict[int, Any] = {}
         for (name, kind), place in zip(fields, places, strict=True):
             if place is None:
                 continue
@@ -65,13 +72,15 @@ class AvroFields:
                 faults.append(f"{shown_name(name)} is {kind}: declare it as {column.kind.avro_wanted}")
             elif conversion is not same:
                 conversions[place] = conversion
+            if is_trusted and column.default is not None and not column.optional and kind.coding is Coding.UNION:
+                defaults[place] = column.kind.stored(column.default)
         if faults:
             raise LoadError(f"the Avro schema is not that of {dataset.name}: {'; '.join(faults)}")
         ignored = _shortened(
             [shown_name(name) for (name, _), place in zip(fields, places, strict=True) if place is None]
         )
         types = tuple(kind for _, kind in fields)
-        return cls(types, places, columns, len(dataset.columns), ignored, conversions)
+        return cls(types, places, columns, len(dataset.columns), ignored, conversions, defaults)
 
     @classmethod
     def of_integers(cls, schema: bytes, names: Sequence[str]) -> "AvroFields":
@@ -91,11 +100,13 @@ class AvroFields:
     def converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Convert the values of decoded rows from the types of the file to those of the dataset, and add ABSENT for the
         columns that the file lacks."""
-        if not self.conversions and len(self.columns) == self.width:
+        if not self.conversions and not self.defaults and len(self.columns) == self.width:
             return rows
         decoded: list[Sequence[Any]] = list(zip(*rows, strict=True))
         for place, convert in self.conversions.items():
             decoded[place] = [None if value is None else convert(value) for value in decoded[place]]
+        for place, default in self.defaults.items():
+            decoded[place] = [default if value is None else value for value in decoded[place]]
         present = dict(zip(self.columns, decoded, strict=True))
         absent = (ABSENT,) * len(rows)
         return list(zip(*(present.get(at, absent) for at in range(self.width)), strict=True))

@@ -4,6 +4,7 @@ the restore points of the others."""
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -165,6 +166,23 @@ def test_an_older_restore_point_leaves_newer_columns_as_they_are(orders: Databas
     assert (faults(report), report.notes) == ([], ["made before select existed"])
 
 
+def test_nulls_that_are_older_than_a_mandatory_column_become_its_default(orders: Database, storage: Storage) -> None:
+    """The migration that makes the column mandatory does the same with the rows of the table."""
+    run(orders, f'{USERS}; INSERT INTO "order" (id, "user", price, day, weight) VALUES (1, 1, 1.50, NULL, NULL)')
+    run(orders, 'INSERT INTO "order" (id, "user", price, day, weight) VALUES (2, 1, 2, \'2020-02-02\', 0.5)')
+    point = back_up(orders, storage, CURRENT)
+    run(orders, 'UPDATE "order" SET day = \'2021-01-01\', weight = 1; DELETE FROM "order" WHERE id = 2')
+    defaults = {"day": "2019-03-04", "weight": "-7.25"}
+    columns = [
+        replace(c, optional=False, default=defaults[c.name]) if c.name in defaults else c for c in ORDERS.columns
+    ]
+    mandatory = replace(ORDERS, columns=tuple(sorted(columns, key=lambda column: column.may_be_absent)))
+    assert restored(orders, storage, point, mandatory) == ()
+    with orders.session() as session:
+        found = session.run('SELECT id, CAST(day AS text), CAST(weight AS text) FROM "order" ORDER BY id')
+    assert [tuple(row) for row in found] == [(1, "2019-03-04", "-7.250000"), (2, "2020-02-02", "0.500000")]
+
+
 def test_a_newer_restore_point_restores_what_this_release_has(orders: Database, storage: Storage) -> None:
     run(orders, f'{USERS}; INSERT INTO "order" (id, "user", price, note) VALUES (1, 1, 1.50, \'new\'), (2, 2, 2, NULL)')
     run(orders, 'INSERT INTO "select" VALUES (1, 1), (2, NULL)')
@@ -239,7 +257,8 @@ def test_a_change_of_the_shape_makes_a_new_restore_point(orders: Database, stora
     "schemas",
     [[], "x", {"jobs": []}, {"jobs": {}}, {"jobs": {"fields": [{"name": 1}]}}, {"jobs": {"fields": []}},
      {"jobs": {"fields": [{"name": "id", "type": "string"}]}},
-     {"jobs": {"fields": [{"name": "id", "type": "int", "references": 1}]}}],
+     {"jobs": {"fields": [{"name": "id", "type": "int", "references": 1}]}},
+     {"jobs": {"fields": [{"name": "id", "type": "int", "references": "departments"}]}}],
 )  # fmt: skip
 def test_a_manifest_with_malformed_schemas_is_broken(database: Database, storage: Storage, schemas: Any) -> None:
     point = str(run_backup(database, storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
