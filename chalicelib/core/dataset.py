@@ -126,7 +126,7 @@ class Dataset:
             if before.may_be_absent and not column.may_be_absent:
                 raise InvalidDeclaration(
                     f"{self.name}: {column.name} must stand before {before.name}, because a row may leave out"
-                    f" {before.name}"
+                    f" {before.name}; or give {column.name} a default"
                 )
             if column.parent == self.name:
                 raise InvalidDeclaration(

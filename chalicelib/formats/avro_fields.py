@@ -32,7 +32,7 @@ class AvroFields:
     order, and `width` is the number of columns of a row.
 
     `ignored` has the names of the ignored fields. `conversions` has a function for each place whose values must be
-    converted. `defaults` has a value in the stored form for each place where it stands for null.
+    converted, and the value in the stored form that stands for null there: None, or the default of the column.
     """
 
     types: tuple[AvroType, ...]
@@ -40,8 +40,7 @@ class AvroFields:
     columns: tuple[int, ...]
     width: int
     ignored: tuple[str, ...] = ()
-    conversions: Mapping[int, Conversion] = field(default_factory=dict)
-    defaults: Mapping[int, Any] = field(default_factory=dict)
+    conversions: Mapping[int, tuple[Conversion, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: Dataset, schema: bytes, *, is_trusted: bool = False) -> "AvroFields":
@@ -61,8 +60,7 @@ class AvroFields:
         matched, faults = _matched(dataset, [name for name, _ in fields])
         columns = tuple(sorted({at for at in matched if at is not None}))
         places = tuple(None if at is None else columns.index(at) for at in matched)
-        conversions: dict[int, Conversion] = {}
-        defaults: dict[int, Any] = {}
+        conversions: dict[int, tuple[Conversion, Any]] = {}
         for (name, kind), place in zip(fields, places, strict=True):
             if place is None:
                 continue
@@ -70,17 +68,17 @@ class AvroFields:
             conversion = _conversion(column, kind)
             if conversion is None:
                 faults.append(f"{shown_name(name)} is {kind}: declare it as {column.kind.avro_wanted}")
-            elif conversion is not same:
-                conversions[place] = conversion
-            if is_trusted and column.default is not None and not column.optional and kind.coding is Coding.UNION:
-                defaults[place] = column.kind.stored(column.default)
+                continue
+            null = _for_null(column) if is_trusted and kind.coding is Coding.UNION else None
+            if conversion is not same or null is not None:
+                conversions[place] = conversion, null
         if faults:
             raise LoadError(f"the Avro schema is not that of {dataset.name}: {'; '.join(faults)}")
         ignored = _shortened(
             [shown_name(name) for (name, _), place in zip(fields, places, strict=True) if place is None]
         )
         types = tuple(kind for _, kind in fields)
-        return cls(types, places, columns, len(dataset.columns), ignored, conversions, defaults)
+        return cls(types, places, columns, len(dataset.columns), ignored, conversions)
 
     @classmethod
     def of_integers(cls, schema: bytes, names: Sequence[str]) -> "AvroFields":
@@ -100,13 +98,11 @@ class AvroFields:
     def converted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Convert the values of decoded rows from the types of the file to those of the dataset, and add ABSENT for the
         columns that the file lacks."""
-        if not self.conversions and not self.defaults and len(self.columns) == self.width:
+        if not self.conversions and len(self.columns) == self.width:
             return rows
         decoded: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        for place, convert in self.conversions.items():
-            decoded[place] = [None if value is None else convert(value) for value in decoded[place]]
-        for place, default in self.defaults.items():
-            decoded[place] = [default if value is None else value for value in decoded[place]]
+        for place, (convert, null) in self.conversions.items():
+            decoded[place] = [null if value is None else convert(value) for value in decoded[place]]
         present = dict(zip(self.columns, decoded, strict=True))
         absent = (ABSENT,) * len(rows)
         return list(zip(*(present.get(at, absent) for at in range(self.width)), strict=True))
@@ -170,6 +166,11 @@ def _conversion(column: Column, kind: AvroType) -> Conversion | None:
     conversions = {column.kind.avro_conversion(str(branch), _scale(branch)) for branch in branches}
     conversion = conversions.pop() if len(conversions) == 1 else None
     return _bounded(conversion) if conversion and isinstance(branches[0], DecimalType) else conversion
+
+
+def _for_null(column: Column) -> Any:
+    """Return the stored value that stands for a null of our own restore point: the default of a mandatory column."""
+    return None if column.optional or column.default is None else column.kind.stored(column.default)
 
 
 def _scale(kind: AvroType) -> int:

@@ -34,7 +34,10 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
     ('the first column of items must be Column("id", Kind.ID)', lambda: dataset(Column("id", Kind.TEXT), NAME)),
     ("items needs a column besides its id", lambda: dataset(ID)),
     ("items declares the column name twice", lambda: dataset(ID, NAME, NAME)),
-    ("items: name must stand before note, because a row may leave out note", lambda: dataset(ID, NOTE, NAME)),
+    (
+        "items: name must stand before note, because a row may leave out note; or give name a default",
+        lambda: dataset(ID, NOTE, NAME),
+    ),
     ("items: home refers to items itself", lambda: dataset(ID, Column("home", Kind.ID, parent="items"))),
     ("two datasets have the name item", lambda: checked([dataset(ID, NAME), dataset(ID, NAME, name="things")])),
     (
