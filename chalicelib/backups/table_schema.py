@@ -27,7 +27,7 @@ class TableSchema:
             isinstance(f, dict) and isinstance(f.get("name"), str) and "type" in f for f in fields
         ):
             raise ValueError("it has a malformed schema of a table")
-        if not all(isinstance(f.get("references", ""), str) for f in fields):
+        if "references" in fields[0] or not all(isinstance(f.get("references", ""), str) for f in fields):
             raise ValueError("it has a malformed reference of a table")
         if (fields[0]["name"], fields[0]["type"]) != ("id", "int"):
             raise ValueError("its first field must be id, of the type int")

@@ -123,14 +123,9 @@ def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = Fal
     the file lacks.
 
     A trusted row comes from one of our restore points, so it was in the table before. The rules for texts do not apply
-    to it. If a column was optional at that time and is mandatory now, a null in the row becomes the default of the
-    column. The migration that made the column mandatory has done the same with the rows in the table.
+    to it.
     """
-    shown = shown_stored(dataset, row)
-    if is_trusted:
-        defaults = (None if column.optional else column.default for column in dataset.columns)
-        shown = [default if v is None else v for default, v in zip(defaults, shown, strict=True)]
-    return _check(_rules_of_stored(dataset, is_trusted), map(readable, shown))
+    return _check(_rules_of_stored(dataset, is_trusted), map(readable, shown_stored(dataset, row)))
 
 
 def all_stored_are_valid(dataset: Dataset, columns: Sequence[Sequence[Any]], *, is_trusted: bool = False) -> bool:

@@ -125,7 +125,8 @@ def records(
     stream are raised unchanged.
     """
     container = Container(stream, expansion)
-    return rows_of(container, AvroFields.of(dataset, container.schema), skip=skip, is_trusted=is_trusted)
+    fields = AvroFields.of(dataset, container.schema, is_trusted=is_trusted)
+    return rows_of(container, fields, skip=skip, is_trusted=is_trusted)
 
 
 def rows_of(

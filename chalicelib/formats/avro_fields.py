@@ -32,7 +32,7 @@ class AvroFields:
     order, and `width` is the number of columns of a row.
 
     `ignored` has the names of the ignored fields. `conversions` has a function for each place whose values must be
-    converted.
+    converted, and the value in the stored form that stands for null there: None, or the default of the column.
     """
 
     types: tuple[AvroType, ...]
@@ -40,12 +40,17 @@ class AvroFields:
     columns: tuple[int, ...]
     width: int
     ignored: tuple[str, ...] = ()
-    conversions: Mapping[int, Conversion] = field(default_factory=dict)
+    conversions: Mapping[int, tuple[Conversion, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Dataset, schema: bytes) -> "AvroFields":
+    def of(cls, dataset: Dataset, schema: bytes, *, is_trusted: bool = False) -> "AvroFields":
         """Match the schema of a file with the columns of `dataset`. Raises LoadError, which names each column that is
-        missing and each field that cannot be read, with the types that are possible."""
+        missing and each field that cannot be read, with the types that are possible.
+
+        A trusted file is one of our own restore points. Its nulls may be older than the migration that made a column
+        mandatory. This migration gave the column's default to the rows without a value, so the default also stands for
+        these nulls.
+        """
         try:
             fields = fields_of(schema)
         except InvalidSchema as error:
@@ -55,7 +60,7 @@ class AvroFields:
         matched, faults = _matched(dataset, [name for name, _ in fields])
         columns = tuple(sorted({at for at in matched if at is not None}))
         places = tuple(None if at is None else columns.index(at) for at in matched)
-        conversions: dict[int, Conversion] = {}
+        conversions: dict[int, tuple[Conversion, Any]] = {}
         for (name, kind), place in zip(fields, places, strict=True):
             if place is None:
                 continue
@@ -63,8 +68,10 @@ class AvroFields:
             conversion = _conversion(column, kind)
             if conversion is None:
                 faults.append(f"{shown_name(name)} is {kind}: declare it as {column.kind.avro_wanted}")
-            elif conversion is not same:
-                conversions[place] = conversion
+                continue
+            null = _for_null(column) if is_trusted and kind.coding is Coding.UNION else None
+            if conversion is not same or null is not None:
+                conversions[place] = conversion, null
         if faults:
             raise LoadError(f"the Avro schema is not that of {dataset.name}: {'; '.join(faults)}")
         ignored = _shortened(
@@ -95,8 +102,8 @@ class AvroFields:
         if not self.conversions and len(self.columns) == self.width:
             return rows
         decoded: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        for place, convert in self.conversions.items():
-            decoded[place] = [None if value is None else convert(value) for value in decoded[place]]
+        for place, (convert, null) in self.conversions.items():
+            decoded[place] = [null if value is None else convert(value) for value in decoded[place]]
         present = dict(zip(self.columns, decoded, strict=True))
         absent = (ABSENT,) * len(rows)
         return list(zip(*(present.get(at, absent) for at in range(self.width)), strict=True))
@@ -160,6 +167,11 @@ def _conversion(column: Column, kind: AvroType) -> Conversion | None:
     conversions = {column.kind.avro_conversion(str(branch), _scale(branch)) for branch in branches}
     conversion = conversions.pop() if len(conversions) == 1 else None
     return _bounded(conversion) if conversion and isinstance(branches[0], DecimalType) else conversion
+
+
+def _for_null(column: Column) -> Any:
+    """Return the stored value that stands for a null of our own restore point: the default of a mandatory column."""
+    return None if column.optional or column.default is None else column.kind.stored(column.default)
 
 
 def _scale(kind: AvroType) -> int:

@@ -259,7 +259,8 @@ def test_a_change_of_the_shape_makes_a_new_restore_point(orders: Database, stora
     "schemas",
     [[], "x", {"jobs": []}, {"jobs": {}}, {"jobs": {"fields": [{"name": 1}]}}, {"jobs": {"fields": []}},
      {"jobs": {"fields": [{"name": "id", "type": "string"}]}},
-     {"jobs": {"fields": [{"name": "id", "type": "int", "references": 1}]}}],
+     {"jobs": {"fields": [{"name": "id", "type": "int", "references": 1}]}},
+     {"jobs": {"fields": [{"name": "id", "type": "int", "references": "departments"}]}}],
 )  # fmt: skip
 def test_a_manifest_with_malformed_schemas_is_broken(database: Database, storage: Storage, schemas: Any) -> None:
     point = str(run_backup(database, storage, retention=timedelta(days=30), now=lambda: NOW).restore_point)
