@@ -7,14 +7,15 @@ from functools import cached_property
 
 from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Value, as_text
+from chalicelib.core.texts import bare_name
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Every table of Postgres has columns with the names of this set, except for two: `seq` is the number of a staged row,
 # and `restore_point` is the partition key of the tables in Athena.
 _RESERVED = frozenset({"restore_point", "seq", "oid", "ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 # A CSV file of rejects has columns of its own with these names. It could not be loaded if a column had one of them.
-_OF_REJECTS = frozenset({"line", "reasons", "raw", "left_out"})
-_NOT_COMPARED = re.compile(r"[\s_-]")  # the characters that do not count when the names of headers are compared
+_OF_REJECTS = frozenset({"line", "reasons", "raw", "leftout"})
+_NUMBER = re.compile(r"[+\d.]*")  # in a header, no name is a number or empty
 # The first parts of the paths of the routes that do not belong to a dataset.
 _ROUTES = frozenset({"backups", "dashboard", "docs", "health", "loads", "uploads"})
 _OF_STAGING = re.compile("ignored_[0-9]+")  # the columns of staging tables for ignored fields
@@ -44,9 +45,7 @@ class Column:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise InvalidDeclaration(f"{self.name!r} is not a name of a column: {_RULE}")
-        taken = _OF_REJECTS.intersection((self.name, *map(str.casefold, self.aliases)))
-        if taken:
-            raise InvalidDeclaration(f"{min(taken)!r} is a name in files of rejects: choose another name or alias")
+        self._require_names_for_headers()
         if self.name in _RESERVED or _OF_STAGING.fullmatch(self.name):
             raise InvalidDeclaration(
                 f"{self.name!r} cannot be the name of a column, because Postgres or Hireflow has a column of its own"
@@ -83,6 +82,16 @@ class Column:
                 raise InvalidDeclaration(
                     f"the {what} of {self.name} must be a text, a number or a boolean: write it as in a request, and a"
                     " date as a text"
+                )
+
+    def _require_names_for_headers(self) -> None:
+        """Raise InvalidDeclaration if a name or an alias cannot stand in a header, or means something else there."""
+        for name in (self.name, *self.aliases):
+            if bare_name(name) in _OF_REJECTS:
+                raise InvalidDeclaration(f"{name!r} is a name in files of rejects: choose another name or alias")
+            if _NUMBER.fullmatch(bare_name(name)):
+                raise InvalidDeclaration(
+                    f"{name!r} cannot be an alias of {self.name}: an alias needs a letter or a sign"
                 )
 
     def _checked(self, what: str, value: Value) -> Value:
@@ -172,7 +181,7 @@ class Dataset:
         in_headers: dict[str, str] = {}
         for column in self.columns:
             for name in (column.name, *column.aliases):
-                other = in_headers.setdefault(_NOT_COMPARED.sub("", name).casefold(), column.name)
+                other = in_headers.setdefault(bare_name(name), column.name)
                 if other != column.name:
                     raise InvalidDeclaration(
                         f"{self.name}: in the header of a file, {name} would mean both {other} and {column.name}:"

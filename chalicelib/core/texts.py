@@ -7,6 +7,10 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 # operators and byte order marks.
 INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!"})
+# Characters that programs write around names: quotes of any kind, brackets, backslashes. The text is a part of a
+# character class in a regular expression.
+QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
+_NOT_COMPARED = re.compile(rf"[\s_{QUOTES}{INVISIBLE}-]+")
 _DROPPED = "".join(c for c in map(chr, range(0x10000)) if c.isspace() or re.match(f"[{INVISIBLE}]", c))
 
 
@@ -19,3 +23,9 @@ def stripped(text: str) -> str:
 def is_blank(field: str | bytes) -> bool:
     """Return whether a field has nothing but white space and invisible characters."""
     return not stripped(field if isinstance(field, str) else field.decode("utf-8", "replace"))
+
+
+def bare_name(text: str) -> str:
+    """Return the part of a name in a header that is compared: the name without its case, white space, hyphens,
+    underscores, quotes and invisible characters."""
+    return _NOT_COMPARED.sub("", text).casefold()

@@ -13,7 +13,7 @@ from functools import cache
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
-from chalicelib.core.texts import INVISIBLE
+from chalicelib.core.texts import INVISIBLE, QUOTES, bare_name
 from chalicelib.formats.csv_layout import CsvLayout
 
 MOST_SHOWN = 20  # an error message quotes at most this many names of a header
@@ -28,11 +28,7 @@ _OTHER_ORDER = (
     " file"
 )
 _OTHER_COLUMNS = ", but not all columns of the rows above it: send the rows below it as another file"
-# Characters that programs write around names: quotes of any kind, brackets, backslashes. The text is a part of a
-# character class in a regular expression.
-_QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
-_ASIDE = re.compile(rf"[\s_{_QUOTES}{INVISIBLE}-]+")
-_UNSEEN = re.compile(rf"[\s{_QUOTES}{INVISIBLE}]+")
+_UNSEEN = re.compile(rf"[\s{QUOTES}{INVISIBLE}]+")
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{INVISIBLE}]+")
 
@@ -55,7 +51,7 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
     MAX_COLUMNS names.
     """
     texts = _texts(_without_empty_end(fields))
-    names = [_bare(text) for text in texts]
+    names = [bare_name(text) for text in texts]
     if not is_header(texts):
         return None
     if len(texts) > MAX_COLUMNS:
@@ -74,7 +70,7 @@ def read_header(dataset: Dataset, fields: Sequence[bytes]) -> Header | None:
 
 def column_at(dataset: Dataset, name: str) -> int | None:
     """Return the index of the column with this name or alias, or None if there is no such column."""
-    return _columns(dataset).get(_bare(name))
+    return _columns(dataset).get(bare_name(name))
 
 
 def shown_name(name: str) -> str:
@@ -85,7 +81,7 @@ def shown_name(name: str) -> str:
 
 def is_header(texts: Sequence[str]) -> bool:
     """Return whether a record names a column of any dataset and has no whole number."""
-    return not _all_names().isdisjoint(map(_bare, texts)) and not any(map(is_whole_number, texts))
+    return not _all_names().isdisjoint(map(bare_name, texts)) and not any(map(is_whole_number, texts))
 
 
 def is_whole_number(text: str) -> bool:
@@ -106,7 +102,7 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     if len(fields) >= len(layout.positions):
         if is_whole_number(fields[layout.positions.index(0)].decode("utf-8", "replace")):
             return False  # the field of the id is a whole number, so the record may be a row
-        all_names = [_bare(text) for text in _texts(_without_empty_end(fields))]
+        all_names = [bare_name(text) for text in _texts(_without_empty_end(fields))]
         columns = tuple(map(_columns(dataset).get, all_names))
         if columns == layout.positions or _leaves_out_columns(dataset, layout, columns):
             return True
@@ -116,7 +112,7 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     texts = _texts(_without_empty_end(_DELIMITERS.split(line)))
     if len(texts) != len(layout.positions) or any(map(is_whole_number, texts)):
         return False
-    names = [_bare(text) for text in texts]
+    names = [bare_name(text) for text in texts]
     known = [(_columns(dataset).get(n), at) for n, at in zip(names, layout.positions, strict=True) if n in _all_names()]
     if len(_all_names().intersection(names)) < 2:
         return False
@@ -170,17 +166,13 @@ def _texts(fields: Sequence[bytes]) -> list[str]:
 
 @cache
 def _columns(dataset: Dataset) -> dict[str, int]:
-    """Return the indexes of the columns by their names and aliases, in the form that `_bare` returns."""
-    return {_bare(name): at for at, column in enumerate(dataset.columns) for name in (column.name, *column.aliases)}
+    """Return the indexes of the columns by their names and aliases, in the form that `bare_name` returns."""
+    return {bare_name(name): at for at, column in enumerate(dataset.columns) for name in (column.name, *column.aliases)}
 
 
 @cache
 def _all_names() -> frozenset[str]:
     return frozenset(name for dataset in DATASETS.values() for name in _columns(dataset))
-
-
-def _bare(text: str) -> str:
-    return _ASIDE.sub("", text).casefold()
 
 
 def _shown(text: str) -> str:

@@ -139,6 +139,17 @@ _OF_OTHER_KINDS = (
     "+7.00",
     "9" * 20,
 )
+# Records above the rows that are no header, and often no row either.
+_TITLES = (
+    b"Report of 2021\n",
+    b"x;y\n",
+    b"1\n",
+    b"1,\n",
+    b"5,6,7,8,9,10,11,12,13\n",
+    b"No|Who\n",
+    b'"Q\n1",,"2"\n',
+    b"2\tb\n",
+)
 _DATASETS = tuple({dataset.name: dataset for dataset in (*OTHERS, *DATASETS.values())}.values())
 _IGNORED = (*[0] * 50, *[1] * 25, *[2] * 24, 410)
 _DRIPS = (1 << 20, 1 << 20, 64, 7, 3, 1)
@@ -188,6 +199,8 @@ def _csv(random: Random, dataset: Dataset) -> tuple[bytes, Declarations]:
     if random.random() < 0.1:
         rows.insert(random.randrange(len(rows) + 1), _header_again(random, dataset, dialect))
     text = written(dataset, rows, dialect)
+    if random.random() < 0.08:
+        text = random.choice(_TITLES) + text
     changes = random.random()
     if changes < 0.35:
         text = mutated(random, text, TOKENS)

@@ -252,14 +252,25 @@ def test_names_that_only_look_like_those_of_staging_tables_can_be_declared() -> 
     assert Column("ignored_by", Kind.TEXT).quoted == '"ignored_by"'
 
 
-@pytest.mark.parametrize("names", [("line", ()), ("place", ("Reasons",)), ("left_out", ())])
+@pytest.mark.parametrize(
+    "names", [("line", ()), ("place", ("Reasons",)), ("left_out", ()), ("leftout", ()), ("place", ("Left-Out",))]
+)
 def test_names_of_the_columns_in_files_of_rejects_cannot_be_declared(names: tuple[str, tuple[str, ...]]) -> None:
     name, aliases = names
     with pytest.raises(InvalidDeclaration, match="is a name in files of rejects: choose another name or alias"):
         Column(name, Kind.TEXT, aliases=aliases)
 
 
-@pytest.mark.parametrize("other", [Column("na_me", Kind.TEXT), Column("called", Kind.TEXT, aliases=("Name",))])
+@pytest.mark.parametrize("alias", ["", " - ", "2021", "-7", "12.0"])
+def test_an_alias_that_no_header_can_have_cannot_be_declared(alias: str) -> None:
+    with pytest.raises(InvalidDeclaration, match="cannot be an alias of name: an alias needs a letter or a sign"):
+        Column("name", Kind.TEXT, aliases=("Name of 2021", "#", alias))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Column("na_me", Kind.TEXT), *(Column("called", Kind.TEXT, aliases=(n,)) for n in ("Name", '"name"', "[name]"))],
+)
 def test_a_header_can_tell_all_columns_apart(other: Column) -> None:
     with pytest.raises(InvalidDeclaration, match="would mean both name and"):
         Dataset("people", "human", (Column("id", Kind.ID), Column("name", Kind.TEXT), other))
