@@ -208,7 +208,9 @@ def _table(dataset: Dataset) -> str:
 
 def _column(column: Column) -> str:
     return _COLUMN.substitute(
-        name=_plain(column.name), type=column.kind.athena, about=json.dumps(column.about + column.kind.athena_unit)
+        name=_plain(column.name),
+        type=column.kind.athena,
+        about=json.dumps((column.about + column.kind.athena_unit).removeprefix(", ")),
     )
 
 

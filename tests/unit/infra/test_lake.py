@@ -103,3 +103,11 @@ def test_names_may_be_words_of_yaml_or_names_of_other_resources() -> None:
         columns = table["StorageDescriptor"]["Columns"]
         assert [(c["Name"], c["Type"]) for c in columns] == [("id", "int"), ("on", "boolean")]
     assert {"Database", "TopQuery", "WorkGroup", "Reader"} <= set(resources)
+
+
+def test_the_comment_of_a_column_without_a_description_is_the_unit_alone() -> None:
+    marks = Dataset("marks", "mark", (Column("id", Kind.ID), Column("at", Kind.INSTANT), Column("text", Kind.TEXT)))
+    template, problems = decode_str(lake.template([marks]))
+    assert not problems
+    columns = template["Resources"]["Marks"]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
+    assert [column["Comment"] for column in columns] == ["", "in microseconds since 1970 UTC", ""]
