@@ -5,15 +5,16 @@ invocation of a load, and the second reading use the same format.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
-from chalicelib.core.rules import holds_a_value, is_instant
+from chalicelib.core.rules import check_fields, holds_a_value, is_instant
 from chalicelib.core.streams import Readable
 from chalicelib.core.texts import is_blank
 from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
@@ -129,8 +130,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     if header:
         layout = CsvLayout(delimiter, header.positions, has_header=True, names=header.names)
     else:
-        row = first if first is not None else next((fields for fields in records if fields is not None), None)
-        layout = CsvLayout.by_position(dataset, delimiter, None if row is None else len(row))
+        layout = _by_position(dataset, delimiter, chain((first,), records), declared.dates)
     notices = () if header or first is None else notices_of(dataset, first, declared.dates)
     ignored = header.ignored if header else ()
     return replace(
@@ -140,6 +140,24 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
         ignored_columns=ignored,
         notices=notices,
     )
+
+
+def _by_position(dataset: Dataset, delimiter: bytes, records: Iterable[list[bytes] | None], dates: Dates) -> CsvLayout:
+    """Return the layout of a text without a header.
+
+    The first record that is a valid row says how many columns the file has. A record that is rejected says nothing
+    about the other records: an additional comma in it may look like one more column. If no record is valid, the first
+    well-formed record decides.
+    """
+    first: CsvLayout | None = None
+    for fields in records if dataset.fewest < len(dataset.columns) else ():
+        if fields is not None:
+            layout = CsvLayout.by_position(dataset, delimiter, len(fields))
+            sent = layout.trimmed(fields)
+            if not layout.miscounted(sent) and check_fields(dataset, layout.values(dataset, sent), dates).valid:
+                return layout
+            first = first or layout
+    return first or CsvLayout.by_position(dataset, delimiter)
 
 
 def _has_bare_cr(text: bytes, complete: bool) -> bool:
