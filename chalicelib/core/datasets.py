@@ -8,13 +8,16 @@ The order matters: parents come before their children. Backups use the same orde
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from chalicelib.core.dataset import Column, Dataset, checked
 from chalicelib.core.kinds.table import Kind
 
+_ID = Column("id", Kind.ID, about="primary key")
+
 
 def _id(*aliases: str) -> Column:
-    return Column("id", Kind.ID, about="primary key", aliases=aliases)
+    return replace(_ID, aliases=aliases)
 
 
 _DEPARTMENT = Column(

@@ -39,8 +39,8 @@ class CsvLayout:
     def by_position(cls, dataset: Dataset, delimiter: bytes = b",", width: int | None = None) -> "CsvLayout":
         """Return the layout of a file without a header: the columns of the dataset, in their order.
 
-        `width` is the number of fields in the first record that could be a row, or None if no record is known. It says
-        how many columns the file has: at least the columns that no row may leave out, and at most all columns.
+        `width` is the number of fields in a record, or None if no record is known. It says how many columns the file
+        has: at least the columns that no row may leave out, and at most all columns.
         """
         most = len(dataset.columns)
         return cls(delimiter, tuple(range(most if width is None else max(dataset.fewest, min(width, most)))))

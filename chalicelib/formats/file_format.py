@@ -14,7 +14,7 @@ from typing import Any
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import DELIMITERS, UNDECLARED, Dates, Declarations
 from chalicelib.core.errors import LoadError
-from chalicelib.core.rules import holds_a_value, is_instant
+from chalicelib.core.rules import check_fields, holds_a_value, is_instant
 from chalicelib.core.streams import Readable
 from chalicelib.core.texts import is_blank
 from chalicelib.formats.containers import HEAD, Container, container_of, refuse_markup, unpacked
@@ -130,7 +130,7 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
     if header:
         layout = CsvLayout(delimiter, header.positions, has_header=True, names=header.names)
     else:
-        layout = CsvLayout.by_position(dataset, delimiter, _width(dataset, chain((first,), records)))
+        layout = _by_position(dataset, delimiter, chain((first,), records), declared.dates)
     notices = () if header or first is None else notices_of(dataset, first, declared.dates)
     ignored = header.ignored if header else ()
     return replace(
@@ -140,6 +140,24 @@ def _describe_text(dataset: Dataset, file_format: Format, head: bytes, complete:
         ignored_columns=ignored,
         notices=notices,
     )
+
+
+def _by_position(dataset: Dataset, delimiter: bytes, records: Iterable[list[bytes] | None], dates: Dates) -> CsvLayout:
+    """Return the layout of a text without a header.
+
+    The first record that is a valid row says how many columns the file has. A record that is rejected says nothing
+    about the other records: an additional comma in it may look like one more column. If no record is valid, the first
+    well-formed record decides.
+    """
+    first: CsvLayout | None = None
+    for fields in records if dataset.fewest < len(dataset.columns) else ():
+        if fields is not None:
+            layout = CsvLayout.by_position(dataset, delimiter, len(fields))
+            sent = layout.trimmed(fields)
+            if not layout.miscounted(sent) and check_fields(dataset, layout.values(dataset, sent), dates).valid:
+                return layout
+            first = first or layout
+    return first or CsvLayout.by_position(dataset, delimiter)
 
 
 def _has_bare_cr(text: bytes, complete: bool) -> bool:
@@ -184,24 +202,6 @@ def _fits(dataset: Dataset, text: bytes, delimiter: bytes, complete: bool) -> It
             has_columns = len(fields) >= fewest and all(map(is_blank, texts[most:]))
             # If there is a tab beside the number, the delimiter of the file is the tab.
             yield has_columns and "\t" not in texts[id_at] and is_whole_number(texts[id_at])
-
-
-def _width(dataset: Dataset, records: Iterable[list[bytes] | None]) -> int | None:
-    """Return the number of fields of the first record that could be a row: its id is a whole number, and it has a field
-    for each column that no row may leave out. A title above the rows and a row that was cut off do not
-    count.
-
-    If no record could be a row, return the number of fields of the first well-formed record, or None without such a
-    record.
-    """
-    width = None
-    for fields in records:
-        if fields is None:
-            continue
-        width = width or len(fields)
-        if len(fields) >= dataset.fewest and is_whole_number(fields[0].decode("utf-8", "replace")):
-            return len(fields)
-    return width
 
 
 def _records(text: bytes, delimiter: bytes, complete: bool) -> Iterator[list[bytes] | None]:

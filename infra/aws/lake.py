@@ -233,7 +233,7 @@ def _column(column: Column) -> str:
 
 def _comment(column: Column) -> str:
     """Return a comment that Glue accepts, as a text of YAML: one line of at most 255 characters."""
-    about = " ".join(f"{column.about}{column.kind.athena_unit}".split())
+    about = " ".join(f"{column.about}{column.kind.athena_unit}".removeprefix(", ").split())
     if len(about) > _MOST_OF_COMMENT:
         about = f"{about[: _MOST_OF_COMMENT - 1]}…"
     # not json.dumps alone, which writes a character beyond U+FFFF as two escapes, and YAML has no such escapes

@@ -102,7 +102,13 @@ def check_csv(
 
     Raises Unaccounted if the results of the product and the oracle differ."""
     try:
-        expected = oracle(data, names_of(dataset), declared.encoding, declared.delimiter)
+        expected = oracle(
+            data,
+            names_of(dataset),
+            declared.encoding,
+            declared.delimiter,
+            lambda fields: check_fields(dataset, _by_position(dataset, fields), declared.dates).valid,
+        )
     except Aside:
         with suppress(LoadError):
             FileReading.of_file(dataset, Peekable(io.BytesIO(data)), declared)
@@ -222,6 +228,12 @@ def _found_again(reading: FileReading, data: bytes, drip: int, expected: Underst
             again = seeker.record(record.line)
             in_order = tuple(_in_order(reading.dataset, expected, record.fields))
             same("found again", (again.line, again.raw, again.fields), (record.line, record.raw, in_order))
+
+
+def _by_position(dataset: Dataset, fields: tuple[bytes, ...]) -> list[bytes | None]:
+    """The field of each column, for a record of a file without a header."""
+    positions = tuple(range(len(fields)))
+    return _in_order(dataset, Understood("utf-8", b",", positions), fields)
 
 
 def _in_order(dataset: Dataset, expected: Understood, fields: tuple[bytes, ...]) -> list[bytes | None]:

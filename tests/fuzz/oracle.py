@@ -6,7 +6,7 @@ It is simple and slow. It decodes the whole file, tries every delimiter, and loo
 
 import codecs
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.fuzz.oracle_csv import Split, records, text_lines
@@ -111,8 +111,15 @@ class Understood:
     records: list[Found] = field(default_factory=list)
 
 
-def understood(data: bytes, names: Names, encoding: str | None = None, delimiter: str | None = None) -> Understood:
-    """Read a file, of which encoding and delimiter may be declared. Raises Refused or Aside."""
+def understood(
+    data: bytes,
+    names: Names,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    is_valid: Callable[[tuple[bytes, ...]], bool] = bool,
+) -> Understood:
+    """Read a file, of which encoding and delimiter may be declared. `is_valid` says whether the values of a record, one
+    for each of the first columns, are valid. Raises Refused or Aside."""
     if data.startswith(_OTHER_KINDS) or (data[257:262] == b"ustar" and 0 in data[:257]):
         raise Aside
     complete = len(data) <= HEAD
@@ -136,13 +143,23 @@ def understood(data: bytes, names: Names, encoding: str | None = None, delimiter
     elif seen:
         found.first = seen.fields
         well_formed = [split.fields for split in whole if split.fields is not None]
-        rows = [fields for fields in well_formed if len(fields) >= names.fewest and is_whole(_texts(fields)[0])]
+        rows = [fields for fields in well_formed if _is_row(fields, names, is_valid)]
         for fields in (rows or well_formed)[:1]:
-            found.positions = tuple(range(sorted((names.fewest, len(fields), len(names.columns)))[1]))
+            found.positions = tuple(range(_width(fields, names)))
     lines = text_lines(text)
     found.lines = len(lines)
     _read(found, records(lines[sep_lines:], chosen), sep_lines, names, is_known=seen is not None)
     return found
+
+
+def _width(fields: Sequence[bytes], names: Names) -> int:
+    """The number of columns of a file without a header, if this record decides."""
+    return max(names.fewest, min(len(fields), len(names.columns)))
+
+
+def _is_row(fields: tuple[bytes, ...], names: Names, is_valid: Callable[[tuple[bytes, ...]], bool]) -> bool:
+    width = _width(fields, names)
+    return len(fields) >= width and all(map(is_nothing, fields[width:])) and is_valid(fields[:width])
 
 
 def _read(found: Understood, splits: Iterable[Split], ahead: int, names: Names, *, is_known: bool) -> None:

@@ -40,7 +40,7 @@ def _sent(column: Column) -> Json:
     """Return the schema of a value in a request."""
     must_be, schema = column.kind.schema()
     allowed = schema.get("anyOf", [schema])
-    about = f"{column.about}: {must_be}{_beside(column)}"
+    about = f"{column.about}: {must_be}{_beside(column)}".removeprefix(": ")
     if column.name == "id" or column.optional:
         allowed = [*allowed, {"type": "null"}, {"type": "string", "pattern": json_patterns.BLANK}]
     shape = {"anyOf": allowed} if len(allowed) > 1 else allowed[0]

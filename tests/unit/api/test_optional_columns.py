@@ -68,6 +68,13 @@ def test_the_descriptions_say_what_null_and_a_left_out_column_mean() -> None:
     assert "gets a new id" not in about["floor"]
 
 
+def test_a_column_without_a_description_is_described_by_its_kind() -> None:
+    described = Dataset("marks", "mark", (_ID, Column("text", Kind.TEXT, about="what it says")))
+    must_be = row(MARKS)["properties"]["text"]["description"].partition(";")[0]
+    assert must_be == Kind.TEXT.schema()[0].partition(";")[0]
+    assert row(described)["properties"]["text"]["description"].startswith(f"what it says: {must_be}")
+
+
 @pytest.mark.parametrize("dataset", [TICKETS, MARKS], ids=lambda d: d.name)
 def test_all_examples_keep_the_rules_except_for_the_faulty_row(dataset: Dataset) -> None:
     operation = upload_operations.upload(dataset)

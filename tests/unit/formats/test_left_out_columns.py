@@ -73,13 +73,13 @@ def said(dataset: Dataset, data: bytes) -> list[list[str | None] | str]:
         ("1,Ann,,", 4),
         ("1,Ann,,,", 5),
         ("1,Ann,A,7,a@b", 5),
-        ("1,Ann,A,7,a@b,more", 5),
+        ("1,Ann,A,7,a@b, ", 5),
         ("\n,,\n1,Ann,A", 3),
         ('"x"y,1,2,3,4\n1,Ann,A', 3),
         ('sep=,\n"1","An\nn"', 2),
     ],
 )
-def test_the_first_well_formed_record_says_how_many_columns_a_file_without_header_has(first: str, columns: int) -> None:
+def test_the_first_valid_record_says_how_many_columns_a_file_without_header_has(first: str, columns: int) -> None:
     for end in ("", "\n", "\r\n2,Bob\r\n"):
         layout = described(STAFF, (first + end).encode()).layout
         assert (layout.positions, layout.has_header) == (tuple(range(columns)), False)
@@ -92,8 +92,32 @@ def test_a_record_that_cannot_be_a_row_does_not_say_how_many_columns_the_file_ha
     for row in ("1,Ann", "1,Ann,A", "1.0,Ann,A,7", " 1,Ann,A,7,a@b"):
         width = row.count(",") + 1
         assert described(STAFF, f"{before}{row}\n".encode()).layout.positions == tuple(range(width))
-    # Without a row, the first well-formed record says it.
-    assert len(described(STAFF, b"Staff,of,us\nx,Ann,A,7\n").layout.positions) == 3
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["1", "1,Ann,A,x", "x,Ann,A,7,a@b", "1,Ann,A,7,a@b,more", "1,Ann,B,A,", ",,A", '1,"An"n,A', "1,Ann,\0"],
+)
+@pytest.mark.parametrize("row", ["2,Bob", "2,Bob,B", "2,Bob,B,8", "2,Bob,B,8,b@c"])
+def test_a_bad_record_before_the_rows_of_a_file_without_header_costs_none_of_them(bad: str, row: str) -> None:
+    data = f"{bad}\n{row}\n".encode()
+    assert described(STAFF, data).layout.positions == tuple(range(row.count(",") + 1))
+    good = records(STAFF, data)[1]
+    assert not good.problem
+    assert check_fields(STAFF, good.fields or ()).valid
+
+
+def test_the_first_parsed_record_counts_if_no_record_is_valid() -> None:
+    for first, columns in (("1", 2), ("x,Ann,A", 3), ("x,Ann,A,7,a@b,more", 5), ('"x"y\nx,Ann,A', 3)):
+        data = f"{first}\nx,Bob,B,8\n".encode()
+        assert len(described(STAFF, data).layout.positions) == columns
+
+
+def test_declared_dates_count_in_the_record_that_says_how_many_columns_a_file_has() -> None:
+    visits = Dataset("visits", "visit", (STAFF.columns[0], Column("on", Kind.DATE), STAFF.columns[4]))
+    data = b"1,27/07/2021\n2,2021-07-27,a@b\n"
+    assert len(described(visits, data, Declarations(dates="dmy")).layout.positions) == 2
+    assert len(described(visits, data).layout.positions) == 3
 
 
 def test_a_workbook_without_header_has_the_columns_of_its_sheet() -> None:

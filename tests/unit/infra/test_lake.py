@@ -127,3 +127,11 @@ def test_glue_accepts_the_comment_of_every_column() -> None:
     assert not problems
     found = template["Resources"]["Notes"]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
     assert [c["Comment"] for c in found][1:] == ["x" * 254 + "…", "a smile \U0001f600", "one two"]
+
+
+def test_the_comment_of_a_column_without_a_description_is_the_unit_alone() -> None:
+    marks = Dataset("marks", "mark", (Column("id", Kind.ID), Column("at", Kind.INSTANT), Column("text", Kind.TEXT)))
+    template, problems = decode_str(lake.template([marks]))
+    assert not problems
+    columns = template["Resources"]["Marks"]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
+    assert [column["Comment"] for column in columns] == ["", "in microseconds since 1970 UTC", ""]
