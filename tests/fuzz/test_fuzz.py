@@ -29,9 +29,11 @@ ALIASES = [alias.encode() for dataset in DATASETS.values() for c in dataset.colu
 DECLARATIONS = [UNDECLARED, *(Declarations.of({"encoding": name}) for name in ("utf-16", *DECLARED))]
 
 
-def read(data: bytes, dataset: str = "jobs", **declared: str) -> tuple[Understood, list[tuple[int, object]]]:
+def read(
+    data: bytes, dataset: str = "jobs", encoding: str | None = None
+) -> tuple[Understood, list[tuple[int, object]]]:
     """The oracle's format, and (line, fields or None) of each of its records."""
-    found = understood(data, names_of(DATASETS[dataset]), **declared)
+    found = understood(data, names_of(DATASETS[dataset]), encoding)
     return found, [(record.line, record.fields) for record in found.records]
 
 
