@@ -30,10 +30,10 @@ DECLARATIONS = [UNDECLARED, *(Declarations.of({"encoding": name}) for name in ("
 
 
 def read(
-    data: bytes, dataset: str = "jobs", encoding: str | None = None
+    data: bytes, dataset: str = "jobs", encoding: str | None = None, delimiter: str | None = None
 ) -> tuple[Understood, list[tuple[int, object]]]:
     """The oracle's format, and (line, fields or None) of each of its records."""
-    found = understood(data, names_of(DATASETS[dataset]), encoding)
+    found = understood(data, names_of(DATASETS[dataset]), encoding, delimiter)
     return found, [(record.line, record.fields) for record in found.records]
 
 
