@@ -9,6 +9,9 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import Broken, InvalidDeclaration, Missing, Value, as_text
 from chalicelib.core.texts import bare_name
 
+# The most columns of a dataset. A workbook has as many. With more columns, the pattern for clean lines of a CSV file
+# would take seconds to compile.
+MOST_COLUMNS = 200
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 # Every table of Postgres has columns with the names of this set, except for two: `seq` is the number of a staged row,
 # and `restore_point` is the partition key of the tables in Athena.
@@ -148,6 +151,10 @@ class Dataset:
             raise InvalidDeclaration(f'the first column of {self.name} must be Column("id", Kind.ID)')
         if not others:
             raise InvalidDeclaration(f"{self.name} needs a column besides its id")
+        if len(self.columns) > MOST_COLUMNS:
+            raise InvalidDeclaration(
+                f"{self.name} declares more than {MOST_COLUMNS} columns: split it into two datasets"
+            )
         names = [column.name for column in self.columns]
         for name in names:
             if names.count(name) > 1:

@@ -46,6 +46,10 @@ REFUSED: list[tuple[str, Callable[[], object]]] = [
     ('the first column of items must be Column("id", Kind.ID)', lambda: dataset(NAME)),
     ('the first column of items must be Column("id", Kind.ID)', lambda: dataset(Column("id", Kind.TEXT), NAME)),
     ("items needs a column besides its id", lambda: dataset(ID)),
+    (
+        "items declares more than 200 columns",
+        lambda: dataset(ID, *(Column(f"c{at}", Kind.TEXT) for at in range(200))),
+    ),
     ("items declares the column name twice", lambda: dataset(ID, NAME, NAME)),
     (
         "items: name is mandatory and has no default, so it must stand before note, which a row may leave out. If name"
