@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from chalicelib.core import datetimes, json_patterns, local_dates, reasons
+from chalicelib.core import datetimes, json_patterns, reasons
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.ids import integers
-from chalicelib.core.kinds.instants import CLEAN_DAY
+from chalicelib.core.kinds.instants import CLEAN_DAY, in_declared_order
 from chalicelib.core.kinds.kind import Conversion, Json, Kind, same
 from chalicelib.core.kinds.values import Broken, Value, present
-from chalicelib.core.texts import stripped
 
 EPOCH = date(1970, 1, 1)
 POSTGRES_EPOCH = (date(2000, 1, 1) - EPOCH).days  # Postgres's binary formats count from 2000
@@ -53,16 +52,7 @@ class Date(Kind):
         except Broken as broken:
             if not isinstance(value, str) or broken.reason is not reasons.NOT_A_DATE:
                 raise
-            parts = local_dates.parts(stripped(value))
-            is_local = parts is not None and parts["hour"] is None
-            if dates == "iso":
-                raise Broken(_WRONG[dates]) if is_local else broken from None
-            try:
-                if parts and is_local:
-                    return local_dates.utc(parts, dates).date().isoformat()
-            except ValueError:
-                pass  # there is no such day
-            raise Broken(_WRONG[dates]) from broken
+            return in_declared_order(value, dates, _WRONG, broken, may_have_time=False).date().isoformat()
 
     def check_stored(self, value: Any, *, is_trusted: bool) -> str:
         if isinstance(value, str) and value.removeprefix("-").isdigit():

@@ -29,6 +29,11 @@ CLEAN_DAY = (
 _TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
 _OFFSET = rb"(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)?"
 
+_WRONG: Mapping[Dates, reasons.Reason] = {
+    "iso": reasons.UNDECLARED_DATE,
+    "dmy": local_dates.WRONG["dmy"],
+    "mdy": local_dates.WRONG["mdy"],
+}
 _AVRO = {"type": "long", "logicalType": "timestamp-micros"}
 
 
@@ -63,15 +68,7 @@ class Instant(Kind):
         except Broken as broken:
             if not isinstance(value, str) or broken.reason.code != reasons.NOT_A_DATETIME.code:
                 raise
-            parts = local_dates.parts(stripped(value))
-            if dates == "iso":
-                raise Broken(reasons.UNDECLARED_DATE) if parts else broken from None
-            try:
-                if parts:
-                    return local_dates.utc(parts, dates).isoformat()
-            except ValueError:
-                pass  # there is no such day or time
-            raise Broken(local_dates.WRONG[dates]) from broken
+            return in_declared_order(value, dates, _WRONG, broken).isoformat()
 
     def check_stored(self, value: Any, *, is_trusted: bool) -> str:
         if isinstance(value, str) and value.removeprefix("-").isdigit():
@@ -138,6 +135,23 @@ class Instant(Kind):
             " valid, too. The year in UTC must be from 1 to 9999"
         )
         return about, {"type": "string", "pattern": json_patterns.surrounded(json_patterns.INSTANT)}
+
+
+def in_declared_order(
+    value: str, dates: Dates, wrong: Mapping[Dates, reasons.Reason], broken: Broken, *, may_have_time: bool = True
+) -> datetime:
+    """Read a date such as 27/07/2021, in UTC. `broken` says why it is not a date in ISO 8601. Raises Broken, with the
+    reason in `wrong` for the declared order, or `broken` if no order was declared and the text has another form."""
+    parts = local_dates.parts(stripped(value))
+    is_local = parts is not None and (may_have_time or parts["hour"] is None)
+    if dates == "iso":
+        raise Broken(wrong[dates]) if is_local else broken from None
+    try:
+        if parts and is_local:
+            return local_dates.utc(parts, dates)
+    except ValueError:
+        pass  # there is no such day or time
+    raise Broken(wrong[dates]) from broken
 
 
 def _multiplied(factor: int) -> Callable[[Any], Any]:
