@@ -93,7 +93,8 @@ with Database(sys.argv[1], tls="disable").session() as session:
     rejects = RejectFile(reject_lines, ReportedLoad(jobs, 1, "s3://landing/jobs.csv", datetime.now(UTC)))
     stager = Stager(table, Reader(jobs, Line(int(sys.argv[2]))), rejects)
     list(stager.run(session))
-    staged = [tuple(row) for row in session.run("SELECT seq, id, job FROM staging WHERE id IS NOT NULL ORDER BY seq")]
+    rows = session.run(f"SELECT seq, id, job FROM {table.name} WHERE id IS NOT NULL ORDER BY seq")
+    staged = [tuple(row) for row in rows]
 assert (stager.received, stager.rejected) == (3, 1), stager
 assert staged == [(1, 1, "Smith"), (3, 2, "Clerk")], staged
 assert len(reject_lines) == 1 and len(reject_lines[0]) < 1100000, list(map(len, reject_lines))
