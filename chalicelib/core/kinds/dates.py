@@ -8,8 +8,8 @@ from typing import Any
 from chalicelib.core import datetimes, json_patterns, reasons
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.ids import integers
-from chalicelib.core.kinds.instants import CLEAN_DAY, in_declared_order
-from chalicelib.core.kinds.kind import Conversion, Json, Kind, same
+from chalicelib.core.kinds.instants import CLEAN_DAY, PointInTime, in_declared_order
+from chalicelib.core.kinds.kind import Conversion, Json, same
 from chalicelib.core.kinds.values import Broken, Value, present
 
 EPOCH = date(1970, 1, 1)
@@ -24,8 +24,9 @@ _WRONG: Mapping[Dates, reasons.Reason] = {
 _AVRO = {"type": "int", "logicalType": "date"}
 
 
-class Date(Kind):
+class Date(PointInTime):
     name, sql, example, athena = "date", "date", "2021-07-27", "date"
+    usual, parse, first, last = USUAL_DATE, date.fromisoformat, _FIRST, _LAST
     packing = "i"
     cell_format = "yyyy-mm-dd"
     avro: Any = _AVRO
@@ -54,11 +55,6 @@ class Date(Kind):
                 raise
             return in_declared_order(value, dates, _WRONG, broken, may_have_time=False).date().isoformat()
 
-    def check_stored(self, value: Any, *, is_trusted: bool) -> str:
-        if isinstance(value, str) and value.removeprefix("-").isdigit():
-            raise Broken(reasons.OUT_OF_RANGE)
-        return self.check(value)
-
     def shown(self, stored: Any) -> Any:
         """Return the date in ISO 8601. If it lies outside the years 1 to 9999, return the number as text, which the
         rules reject."""
@@ -69,17 +65,6 @@ class Date(Kind):
 
     def stored(self, checked: Value) -> int:
         return (date.fromisoformat(str(checked)) - EPOCH).days
-
-    def are_usual(self, values: Sequence[Any]) -> bool:
-        if set(map(type, values)) != {str} or not all(map(USUAL_DATE.fullmatch, values)):
-            return False
-        try:
-            return all(map(date.fromisoformat, values))
-        except ValueError:
-            return False
-
-    def are_valid(self, stored: Sequence[Any]) -> bool:
-        return bool(min(stored) >= _FIRST and max(stored) <= _LAST)
 
     def clean(self, delimiter: bytes) -> bytes:
         return CLEAN_DAY

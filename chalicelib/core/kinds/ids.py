@@ -16,8 +16,35 @@ WHOLE = re.compile(r"(\d+)\.0+", re.ASCII)
 CLEAN_DECIMALS = rb"(?:\.00?)?"
 
 
-class Id(Kind):
+class Integer(Kind):
+    """What the kinds of integers have in common. `low` and `high` are the smallest and the largest value."""
+
+    low: int
+    high: int
+
+    def are_usual(self, values: Sequence[Any]) -> bool:
+        return set(map(type, values)) == {int} and self.are_valid(values)
+
+    def are_valid(self, stored: Sequence[Any]) -> bool:
+        return bool(min(stored) >= self.low and max(stored) <= self.high)
+
+    def clean(self, delimiter: bytes) -> bytes:
+        return self.whole + CLEAN_DECIMALS
+
+    def for_copy(self, stored: Sequence[Any]) -> Iterable[Any]:
+        return stored
+
+    def written(self, field: memoryview) -> Sequence[int]:
+        return integers(self.packing, field)
+
+    @property
+    def avro_readable(self) -> Mapping[str, Conversion]:
+        return {"int": same, "long": same}
+
+
+class Id(Integer):
     name, sql, example, athena = "id", "integer", 1, "int"
+    low, high = 1, MAX_ID
     packing = "i"
     whole = rb"[1-9]\d{0,8}"
     avro, avro_plain, avro_wanted = "int", "int", "int or long"
@@ -37,27 +64,8 @@ class Id(Kind):
             raise Broken(reasons.NOT_AN_ID)
         return value
 
-    def are_usual(self, values: Sequence[Any]) -> bool:
-        return set(map(type, values)) == {int} and self.are_valid(values)
-
-    def are_valid(self, stored: Sequence[Any]) -> bool:
-        return bool(min(stored) >= 1 and max(stored) <= MAX_ID)
-
-    def clean(self, delimiter: bytes) -> bytes:
-        return self.whole + CLEAN_DECIMALS
-
-    def for_copy(self, stored: Sequence[Any]) -> Iterable[Any]:
-        return stored
-
     def aggregate(self, column: str) -> str:
         return f"string_agg(int4send({column}), '')"
-
-    def written(self, field: memoryview) -> Sequence[int]:
-        return integers("i", field)
-
-    @property
-    def avro_readable(self) -> Mapping[str, Conversion]:
-        return {"int": same, "long": same}
 
     def schema(self) -> tuple[str, Json]:
         about = f"a whole number from 1 to {MAX_ID} such as 12 or 12.0, as a number or a string"

@@ -1,6 +1,7 @@
 """The kind of instants: date-times, stored in UTC with microseconds."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,9 +38,42 @@ _WRONG: Mapping[Dates, reasons.Reason] = {
 _AVRO = {"type": "long", "logicalType": "timestamp-micros"}
 
 
-class Instant(Kind):
+class PointInTime(Kind):
+    """What the kinds of dates and of instants have in common.
+
+    `usual` matches the most common form of a sent value, which Postgres (in UTC) and `parse` read in the same way.
+    `parse` raises ValueError. `first` and `last` are the stored forms of the first and the last valid value.
+    """
+
+    usual: re.Pattern[str]
+    parse: Callable[[str], object]
+    first: int
+    last: int
+
+    @abstractmethod
+    def check(self, value: Any) -> str: ...
+
+    def check_stored(self, value: Any, *, is_trusted: bool) -> str:
+        if isinstance(value, str) and value.removeprefix("-").isdigit():
+            raise Broken(reasons.OUT_OF_RANGE)
+        return self.check(value)
+
+    def are_usual(self, values: Sequence[Any]) -> bool:
+        if set(map(type, values)) != {str} or not all(map(self.usual.fullmatch, values)):
+            return False
+        try:
+            return all(map(self.parse, values))
+        except ValueError:
+            return False
+
+    def are_valid(self, stored: Sequence[Any]) -> bool:
+        return bool(min(stored) >= self.first and max(stored) <= self.last)
+
+
+class Instant(PointInTime):
     name, sql, example = "instant", "timestamptz", "2021-07-27T16:02:08Z"
     athena, athena_unit = "bigint", ", in microseconds since 1970 UTC"
+    usual, parse, first, last = USUAL_INSTANT, datetime.fromisoformat, _FIRST, _LAST
     packing = "q"
     cell_format = "yyyy-mm-dd hh:mm:ss"
     avro: Any = _AVRO
@@ -70,11 +104,6 @@ class Instant(Kind):
                 raise
             return in_declared_order(value, dates, _WRONG, broken).isoformat()
 
-    def check_stored(self, value: Any, *, is_trusted: bool) -> str:
-        if isinstance(value, str) and value.removeprefix("-").isdigit():
-            raise Broken(reasons.OUT_OF_RANGE)
-        return self.check(value)
-
     def shown(self, stored: Any) -> Any:
         """Return the instant in ISO 8601. If it lies outside the years 1 to 9999, return the number as text, which the
         rules reject."""
@@ -85,19 +114,6 @@ class Instant(Kind):
 
     def stored(self, checked: Value) -> int:
         return (datetime.fromisoformat(str(checked)) - EPOCH) // timedelta(microseconds=1)
-
-    def are_usual(self, values: Sequence[Any]) -> bool:
-        """Return whether all values are valid instants in the most common form. Postgres (in UTC) and Python parse this
-        form in the same way."""
-        if set(map(type, values)) != {str} or not all(map(USUAL_INSTANT.fullmatch, values)):
-            return False
-        try:
-            return all(map(datetime.fromisoformat, values))
-        except ValueError:
-            return False
-
-    def are_valid(self, stored: Sequence[Any]) -> bool:
-        return bool(min(stored) >= _FIRST and max(stored) <= _LAST)
 
     def clean(self, delimiter: bytes) -> bytes:
         return CLEAN_DAY + rb"[T ]" + _TIME + _OFFSET

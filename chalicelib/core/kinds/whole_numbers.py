@@ -1,12 +1,11 @@
 """The kind of whole numbers: from -9223372036854775808 to 9223372036854775807, which 64 bits hold."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chalicelib.core import json_numbers, json_patterns, reasons
-from chalicelib.core.kinds.ids import CLEAN_DECIMALS, integers
-from chalicelib.core.kinds.kind import Conversion, Json, Kind, same
+from chalicelib.core.kinds.ids import Integer
+from chalicelib.core.kinds.kind import Json
 from chalicelib.core.kinds.values import Broken, present
 from chalicelib.core.value_limits import MAX_WHOLE_NUMBER, MIN_WHOLE_NUMBER
 
@@ -14,8 +13,9 @@ from chalicelib.core.value_limits import MAX_WHOLE_NUMBER, MIN_WHOLE_NUMBER
 _DIGITS = re.compile(r"([+-]?)0*(\d+)(?:\.0+)?", re.ASCII)
 
 
-class WholeNumber(Kind):
+class WholeNumber(Integer):
     name, sql, example, athena = "whole number", "bigint", 12, "bigint"
+    low, high = MIN_WHOLE_NUMBER, MAX_WHOLE_NUMBER
     packing = "q"
     whole = rb"[+-]?\d{1,18}"
     avro, avro_plain, avro_wanted = "long", "long", "int or long"
@@ -35,27 +35,8 @@ class WholeNumber(Kind):
             raise Broken(reasons.WHOLE_NUMBER_OUT_OF_RANGE)
         return value
 
-    def are_usual(self, values: Sequence[Any]) -> bool:
-        return set(map(type, values)) == {int} and self.are_valid(values)
-
-    def are_valid(self, stored: Sequence[Any]) -> bool:
-        return bool(min(stored) >= MIN_WHOLE_NUMBER and max(stored) <= MAX_WHOLE_NUMBER)
-
-    def clean(self, delimiter: bytes) -> bytes:
-        return self.whole + CLEAN_DECIMALS
-
-    def for_copy(self, stored: Sequence[Any]) -> Iterable[Any]:
-        return stored
-
     def aggregate(self, column: str) -> str:
         return f"string_agg(int8send({column}), '')"
-
-    def written(self, field: memoryview) -> Sequence[int]:
-        return integers("q", field)
-
-    @property
-    def avro_readable(self) -> Mapping[str, Conversion]:
-        return {"int": same, "long": same}
 
     def schema(self) -> tuple[str, Json]:
         about = (
