@@ -179,6 +179,7 @@ landing_sweep = Table(  # this table always has one row
     Column("swept_at", DateTime(timezone=True), nullable=False),  # when the last sweep began
     Column("key_marker", Text, nullable=False, server_default=""),  # the position of the sweep in the list of versions
     Column("version_marker", Text, nullable=False, server_default=""),
+    Column("pruned_to", BigInteger, nullable=False, server_default=text("0")),  # the load that the pruning last saw
 )
 
 idle_loads = Table(  # unfinished loads without a worker; if a counter changes later, a worker has claimed the load
@@ -196,6 +197,7 @@ tokens = Table(
     Column("id", Text, primary_key=True),
     Column("role", Text, CheckConstraint(f"role IN {ROLES}", name="role"), nullable=False),
     Column("note", Text, nullable=False, server_default=""),
+    Column("rows", Boolean, nullable=False, server_default=text("false")),  # whether the token shows rows
     Column("digest", LargeBinary, nullable=False),  # SHA-256 of the secret
     _instant("created_at", default=True),
     _instant("revoked_at"),

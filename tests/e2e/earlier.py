@@ -19,7 +19,7 @@ from infra.venv import ROOT
 
 # The tests upgrade a stage of this release. If a later release changes the state of a stage (schema, buckets, state
 # folder), set BASE to the commit before that release.
-BASE = "806f8e97ea98275e4112bef5b1349d6289f5b64c"
+BASE = "968c2b35d00a6d7e9c248f315ed0b825ab44e338"
 # The commands of a release need the packages in these lock files in requirements/.
 _LOCKS = ("local.txt", "postgres.txt")
 _PATIENCE = 300  # a command may take at most these seconds

@@ -136,28 +136,28 @@ def complaint(versions: Path, migration: str) -> str:
 
 def test_two_migrations_that_follow_the_same_one_are_named(tmp_path: Path) -> None:
     """This is the state after a merge of two branches that have added a migration each."""
-    for name, revision in (("0012_a", "0012"), ("0012_b", "0012"), ("0013_c", "0013")):
+    for name, revision in (("0013_a", "0013"), ("0013_b", "0013"), ("0014_c", "0014")):
         previous = f"{int(revision) - 1:04}"
         (tmp_path / f"{name}.py").write_text(f'revision = "{revision}"\ndown_revision: str = "{previous}"\n')
-    with pytest.raises(ConfigurationError, match=r"0012_a.py and 0012_b.py both follow 0011: give one"):
+    with pytest.raises(ConfigurationError, match=r"0013_a.py and 0013_b.py both follow 0012: give one"):
         migrate.check_datasets(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        (_revisions("0012", None), "0001_a.py and 0012_x.py both follow no migration: give one"),
-        (_revisions("0001", "0001"), "0001_a.py and 0012_x.py both have the revision 0001: give one"),
-        (_revisions("0012", "0012"), "the migration 0012_x.py follows 0012, which follows it: let its `down_revision`"),
-        (_revisions("0012", "0099"), "0012_x.py follows 0099, but no migration has this revision: let its `down_rev"),
-        ("def (", "the migration 0012_x.py is not valid Python .*: mend it, or delete it and run `make migration NAME"),
-        ("", "the migration 0012_x.py must set `revision` and `down_revision`, each to one text"),
-        ("revision = '0012'\ndown_revision = ('0001', '0002')\n", "0012_x.py must set `revision` and `down_revision`"),
+        (_revisions("0013", None), "0001_a.py and 0013_x.py both follow no migration: give one"),
+        (_revisions("0001", "0001"), "0001_a.py and 0013_x.py both have the revision 0001: give one"),
+        (_revisions("0013", "0013"), "the migration 0013_x.py follows 0013, which follows it: let its `down_revision`"),
+        (_revisions("0013", "0099"), "0013_x.py follows 0099, but no migration has this revision: let its `down_rev"),
+        ("def (", "the migration 0013_x.py is not valid Python .*: mend it, or delete it and run `make migration NAME"),
+        ("", "the migration 0013_x.py must set `revision` and `down_revision`, each to one text"),
+        ("revision = '0013'\ndown_revision = ('0001', '0002')\n", "0013_x.py must set `revision` and `down_revision`"),
     ],
 )
 def test_a_migration_that_no_line_of_migrations_can_have_is_named(tmp_path: Path, source: str, reason: str) -> None:
     (tmp_path / "0001_a.py").write_text(_revisions("0001", None))
-    (tmp_path / "0012_x.py").write_text(source)
+    (tmp_path / "0013_x.py").write_text(source)
     with pytest.raises(ConfigurationError, match=reason):
         migrate.check_datasets(tmp_path)
 
