@@ -59,9 +59,9 @@ verify-backups: venv ## verify the newest restore point (POINT=name for another 
 redrive: venv ## offer again the events of loads that were given up
 	@$(cloud) invoke redrive
 
-token: venv ## create a token: ROLE=reader|writer|operator, NOTE=who uses the token
+token: venv ## create a token: ROLE=reader|writer|operator, NOTE=who uses the token (ROWS=1 to let it see rows)
 	@test -n "$$ROLE" || { echo 'error: a token needs a role: make token ROLE=reader (or writer, operator)' >&2; exit 2; }
-	@$(cloud) check && $(hireflow) token new "$$ROLE" --note "$$NOTE"
+	@$(cloud) check && $(hireflow) token new "$$ROLE" --note "$$NOTE"$(if $(filter-out 0 no off false,$(ROWS)), --rows)
 
 tokens: venv ## list all tokens
 	@$(cloud) check && $(hireflow) token list

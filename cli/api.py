@@ -18,7 +18,7 @@ _TRIES = 4
 _LONGEST = 10.0  # seconds between two tries, even if Retry-After asks for more
 _REMEDIES: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "set API_TOKEN to a token of this stage (an operator makes one: hireflow token new)",
-    HTTPStatus.FORBIDDEN: "use a token with that role (an operator makes one: hireflow token new)",
+    HTTPStatus.FORBIDDEN: "use a token with that role or right (an operator makes one: hireflow token new)",
 }
 _NO_ROUTE = "there is nothing at this address: is API_URL right, and is the stage deployed from this version?"
 

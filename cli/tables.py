@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _GAP = 2
-_NARROWEST = 12  # the smallest width of a column that may be wrapped
+_NARROWEST = 10  # the smallest width of a column that may be wrapped
 
 
 @dataclass(frozen=True)

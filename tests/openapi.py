@@ -13,6 +13,7 @@ from referencing.jsonschema import DRAFT202012
 
 from chalicelib.api.http.access import needed
 from chalicelib.api.openapi.document import document
+from chalicelib.auth.roles import Need
 
 Json = dict[str, Any]
 _FORMATS = FormatChecker(["date-time"])
@@ -70,8 +71,7 @@ def described(*, guarded: bool = True) -> Described:
     """Return the document of a stage. If `guarded` is true, this is a stage that requires tokens."""
     from app import app
 
-    def role_of(method: str, path: str) -> str | None:
-        role = needed(app, method, path) if guarded else None
-        return role and role.value
+    def need_of(method: str, path: str) -> Need | None:
+        return needed(app, method, path) if guarded else None
 
-    return Described(document(role_of))
+    return Described(document(need_of))

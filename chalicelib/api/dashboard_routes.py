@@ -6,7 +6,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib.api import backup_routes
 from chalicelib.api.http import web_files
-from chalicelib.api.http.access import caller_role, needs, public
+from chalicelib.api.http.access import caller_rights, needs, public
 from chalicelib.api.http.parameters import OneOf, WholeNumber, query_values, takes, takes_anything
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.load_routes import CURSOR, FILTERS, LOAD_ID
@@ -66,5 +66,5 @@ def panel(panel: str) -> Response:
     if panel not in NAMES:
         raise NotFound(f"there is no panel {panel[:40]}")
     request = routes.current_request
-    caller = panels.Caller(caller_role(request), query_values(request), declared(routes.current_app))
+    caller = panels.Caller(caller_rights(request), query_values(request), declared(routes.current_app))
     return Response(panels.rendered(panel, services(), caller), headers=_PANEL)

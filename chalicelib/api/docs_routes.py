@@ -13,6 +13,7 @@ from chalicelib.api.http.parameters import OneOf, Text, query_values, takes, tak
 from chalicelib.api.http.problems import endpoint
 from chalicelib.api.http.web_files import Asset
 from chalicelib.api.report_routes import declared
+from chalicelib.auth.roles import Need
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.reports.declaration import Report
 from chalicelib.services import services
@@ -87,10 +88,9 @@ def _document(reports: tuple[Report, ...]) -> str:
     other requests are not slower."""
     from chalicelib.api.openapi import document
 
-    return json.dumps(document.document(_role_of, reports), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(document.document(_need_of, reports), ensure_ascii=False, separators=(",", ":"))
 
 
-def _role_of(method: str, path: str) -> str | None:
-    """Return the role that a route needs. On a stage without authentication, no route needs a role."""
-    role = needed(routes.current_app, method, path) if services().settings.authentication else None
-    return role and role.value
+def _need_of(method: str, path: str) -> Need | None:
+    """Return what a route needs. On a stage without authentication, no route needs a role."""
+    return needed(routes.current_app, method, path) if services().settings.authentication else None

@@ -7,11 +7,11 @@ from urllib.parse import quote, urlencode
 
 from chalice.app import Blueprint, Response
 
-from chalicelib.api.http.access import needs
+from chalicelib.api.http.access import needs, needs_one_of
 from chalicelib.api.http.negotiation import TextResponse, preferred
 from chalicelib.api.http.parameters import OneOf, Text, WholeNumber, query_values, takes
 from chalicelib.api.http.problems import endpoint
-from chalicelib.auth.roles import Role
+from chalicelib.auth.roles import REJECTED_ROWS, Role
 from chalicelib.core import timestamps
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
@@ -68,13 +68,14 @@ def show_load(load_id: str) -> dict[str, object]:
     wanted = load_id_of(load_id)
     with services().database.session() as session:
         load = history.get(session, wanted, services().settings.orphan_grace)
-    if load is None:
+        counts = history.reject_counts(session, wanted)
+    if load is None or counts is None:
         raise NotFound(f"there is no load {wanted}")
-    return timestamps.shown(vars(load))
+    return timestamps.shown({**vars(load), "reasons": counts.reasons})
 
 
 @routes.route("/loads/{load_id}/rejects", content_types=["*/*"])
-@needs(Role.READER)
+@needs_one_of(REJECTED_ROWS)
 @endpoint
 @takes(*OF_REJECTS)
 def show_rejects(load_id: str) -> Response:

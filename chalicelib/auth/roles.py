@@ -1,17 +1,19 @@
-"""Declares the roles of tokens. A new role needs a line in the class `Role` and a migration of the table `tokens`.
+"""Declares the roles of tokens, and the right to see rows, which a token may have beside its role. A new role needs a
+line in the class `Role` and a migration of the table `tokens`.
 
-Each route declares the role that it requires (see `api.http.access`). The command line and docs/api.md repeat the names
-of the roles. Tests compare these names with this list.
+Each route declares what it requires (see `api.http.access`). The command line and docs/api.md repeat the names of the
+roles. Tests compare these names with this list.
 """
 
+from dataclasses import dataclass
 from enum import Enum
 
 
 class Role(Enum):
     """A role includes the rights of all roles above it in this list, and adds the rights in its comment."""
 
-    READER = "reader"  # read reports, loads and backups
-    WRITER = "writer"  # upload and check rows and files
+    READER = "reader"  # read reports, loads and backups, but no rows
+    WRITER = "writer"  # upload and check rows and files, and see rejected rows
     OPERATOR = "operator"  # request restores
 
     def includes(self, other: "Role") -> bool:
@@ -21,3 +23,34 @@ class Role(Enum):
 
 ROLES = tuple(role.value for role in Role)
 LOWEST, *_, HIGHEST = list(Role)  # every token has the rights of LOWEST; HIGHEST has all rights
+ROWS = "rows"  # the name of the right to see rows
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What the holder of a token may do. `rows` is whether the token was given the right to see rows. The highest role
+    includes this right."""
+
+    role: Role
+    rows: bool = False
+
+    @property
+    def may_see_rows(self) -> bool:
+        return self.rows or self.role is HIGHEST
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a caller needs for an action: a role, or, if `or_rows` is true, the right to see rows instead."""
+
+    role: Role
+    or_rows: bool = False
+
+    def is_met_by(self, rights: Rights) -> bool:
+        return rights.role.includes(self.role) or (self.or_rows and rights.may_see_rows)
+
+    def __str__(self) -> str:
+        return f"the role {self.role.value}" + (f" or the right {ROWS}" if self.or_rows else "")
+
+
+REJECTED_ROWS = Need(Role.WRITER, or_rows=True)  # whoever sends rows has to see which of them were rejected

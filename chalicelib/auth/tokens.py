@@ -1,4 +1,4 @@
-"""Creates, verifies and revokes bearer tokens. Each token has a role.
+"""Creates, verifies and revokes bearer tokens. Each token has a role, and may have the right to see rows.
 
 A token is `hf_<id>_<secret>`. The id is the primary key of the token's row. The row stores the SHA-256 of the secret,
 but not the secret. A fast hash is enough, because nobody can guess the 256 random bits of a secret.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import TypedDict
 
-from chalicelib.auth.roles import ROLES, Role
+from chalicelib.auth.roles import ROLES, Rights, Role
 from chalicelib.cloud.database import Session
 from chalicelib.core import timestamps
 from chalicelib.core.errors import NotFound, Unprocessable
@@ -21,10 +21,12 @@ _NOBODY = bytes(32)  # a digest for unknown ids, so that an unknown id and a wro
 
 
 class NewToken(TypedDict):
-    """`token` is the whole token. It is shown only once, because the database does not keep the secret."""
+    """`token` is the whole token. It is shown only once, because the database does not keep the secret. `rows` is
+    whether the token may see rows."""
 
     id: str
     role: str
+    rows: bool
     note: str
     token: str
 
@@ -37,36 +39,44 @@ class RevokedToken(TypedDict):
 class ListedToken(TypedDict):
     id: str
     role: str
+    rows: bool
     note: str
     created_at: str
     revoked_at: str | None
 
 
-def create(session: Session, role: str, note: str = "") -> NewToken:
-    """Create a token with this role. Only the first 200 characters of `note` are kept. Raises Unprocessable if the role
-    is unknown."""
+def create(session: Session, role: str, note: str = "", *, rows: bool = False) -> NewToken:
+    """Create a token with this role. With `rows`, the token also has the right to see rows. Only the first 200
+    characters of `note` are kept. Raises Unprocessable if the role is unknown."""
     if role not in ROLES:
         raise Unprocessable(f"role must be one of {', '.join(ROLES)}")
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     session.run(
-        "INSERT INTO tokens (id, role, note, digest) VALUES (:id, :role, :note, :digest)",
+        "INSERT INTO tokens (id, role, rows, note, digest) VALUES (:id, :role, :rows, :note, :digest)",
         id=token_id,
         role=role,
+        rows=rows,
         note=note[:200],
         digest=_digest(secret),
     )
-    return {"id": token_id, "role": role, "note": note[:200], "token": f"hf_{token_id}_{secret}"}
+    return {
+        "id": token_id,
+        "role": role,
+        "rows": Rights(Role(role), rows).may_see_rows,
+        "note": note[:200],
+        "token": f"hf_{token_id}_{secret}",
+    }
 
 
-def role_of(session: Session, token: str) -> Role | None:
-    """Return the role of a token, or None if the token is unknown or revoked."""
+def rights_of(session: Session, token: str) -> Rights | None:
+    """Return the rights of a token, or None if the token is unknown or revoked."""
     match = _TOKEN.fullmatch(token)
     if match is None:
         return None
     token_id, secret = match.groups()
-    rows = session.run("SELECT role, digest FROM tokens WHERE id = :id AND revoked_at IS NULL", id=token_id)
-    role, digest = rows[0] if rows else (None, _NOBODY)
-    return Role(role) if hmac.compare_digest(_digest(secret), digest) else None
+    found = session.run("SELECT role, rows, digest FROM tokens WHERE id = :id AND revoked_at IS NULL", id=token_id)
+    role, rows, digest = found[0] if found else (None, False, _NOBODY)
+    return Rights(Role(role), rows) if hmac.compare_digest(_digest(secret), digest) else None
 
 
 def revoke(session: Session, token: str) -> RevokedToken:
@@ -86,25 +96,29 @@ def revoke(session: Session, token: str) -> RevokedToken:
 
 def listed(session: Session) -> list[ListedToken]:
     """Return all tokens, newest first, without their secrets."""
-    rows = session.run("SELECT id, role, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
+    found = session.run("SELECT id, role, rows, note, created_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
     return [
         {
             "id": token_id,
             "role": role,
+            "rows": Rights(Role(role), rows).may_see_rows,
             "note": note,
             "created_at": timestamps.text(created_at, "seconds"),
             "revoked_at": revoked_at and timestamps.text(revoked_at, "seconds"),
         }
-        for token_id, role, note, created_at, revoked_at in rows
+        for token_id, role, rows, note, created_at, revoked_at in found
     ]
 
 
 def administer(session: Session, order: Mapping[str, object]) -> NewToken | RevokedToken | list[ListedToken]:
-    """Carry out an order of an operator: {"action": "create", "role", "note"}, {"action": "revoke", "token"}
+    """Carry out an order of an operator: {"action": "create", "role", "note", "rows"}, {"action": "revoke", "token"}
     or {"action": "list"}. Raises Unprocessable, NotFound."""
     action = order.get("action")
     if action == "create":
-        return create(session, str(order.get("role")), str(order.get("note") or ""))
+        rows = order.get("rows", False)
+        if not isinstance(rows, bool):
+            raise Unprocessable("rows must be true or false")
+        return create(session, str(order.get("role")), str(order.get("note") or ""), rows=rows)
     if action == "revoke":
         return revoke(session, str(order.get("token")))
     if action == "list":

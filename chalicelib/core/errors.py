@@ -4,7 +4,7 @@
     ├── ConfigurationError          500  a setting is missing or malformed
     ├── MalformedRequest            400  the body is not JSON, or cannot be read
     ├── Unauthenticated             401  the token is missing or unknown
-    ├── Forbidden                   403  the token's role may not do this
+    ├── Forbidden                   403  the token may not do this
     ├── NotFound                    404  the load, restore point or file does not exist
     ├── TooLate                     409  it is too late for this operation
     ├── TooLarge                    413  the body is too large, or has more rows than a batch may have

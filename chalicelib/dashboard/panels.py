@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.auth.roles import Role
+from chalicelib.auth.roles import REJECTED_ROWS, Rights, Role
 from chalicelib.core import declarations, schedules
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
@@ -36,19 +36,23 @@ OUTCOMES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 @dataclass(frozen=True)
 class Caller:
-    """Has the caller's role, the checked query parameters of the request, and the reports of the API."""
+    """Has the caller's rights, the checked query parameters of the request, and the reports of the API."""
 
-    role: Role
+    rights: Rights
     query: Mapping[str, Any]
     reports: tuple[Report, ...]
 
     @property
     def may_write(self) -> bool:
-        return self.role.includes(Role.WRITER)
+        return self.rights.role.includes(Role.WRITER)
 
     @property
     def may_restore(self) -> bool:
-        return self.role.includes(Role.OPERATOR)
+        return self.rights.role.includes(Role.OPERATOR)
+
+    @property
+    def may_see_rejects(self) -> bool:
+        return REJECTED_ROWS.is_met_by(self.rights)
 
 
 def rendered(panel: str, parts: Services, caller: Caller) -> str:
@@ -111,9 +115,8 @@ def load(parts: Services, caller: Caller) -> LoadPanel:
         row = history.get(session, wanted, parts.settings.orphan_grace)
         if row is None:
             raise NotFound(f"there is no load {wanted}")
-        summary = reject_summary.of_load(
-            session, parts.storage.errored, wanted, Wanted(MAX_REJECTS, code=code), parts.settings.orphan_grace
-        )
+        chosen = Wanted(MAX_REJECTS, code=code) if caller.may_see_rejects else None
+        summary = reject_summary.of_load(session, parts.storage.errored, wanted, chosen, parts.settings.orphan_grace)
         file = history.rejected_file(session, wanted)
     view = LoadView(**vars(row))
     csv_name = reject_csv.file_name(DATASETS[row.dataset], file, wanted) if row.dataset else ""

@@ -54,15 +54,16 @@ class RejectSummary:
     expires_at: str | None = None
 
 
-def of_load(session: Session, errored: Bucket, load_id: int, wanted: Wanted, grace: timedelta) -> RejectSummary:
-    """Return the summary of a load, with the rejects that `wanted` describes. `grace` is the grace period. Raises
-    NotFound if there is no such load."""
+def of_load(session: Session, errored: Bucket, load_id: int, wanted: Wanted | None, grace: timedelta) -> RejectSummary:
+    """Return the summary of a load, with the rejects that `wanted` describes. If `wanted` is None, because the caller
+    may not see rows, the summary has only the counts and the reasons. `grace` is the grace period. Raises NotFound if
+    there is no such load."""
     row = history.reject_counts(session, load_id)
     if row is None:
         raise NotFound(f"there is no load {load_id}")
     waiting = history.waiting(session, load_id, grace) if row.rejected else 0
     summary = RejectSummary(load_id, row.rejected, row.resolved, waiting, row.reasons, [])
-    if row.errored_key is None:
+    if row.errored_key is None or wanted is None:
         return summary
     tracked = history.rejected_file(session, load_id).tracked_rejects
     state = _State(open_rejects.of_load(session, load_id, orphans.interval(grace)), tracked)

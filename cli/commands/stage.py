@@ -22,6 +22,7 @@ ROLES = (
     "writer",
     "operator",
 )
+_TOKEN_COLUMNS = ("id", "role", "rows", "created", "revoked", "note")
 
 
 def health(context: typer.Context, as_json: Json = False) -> None:
@@ -81,10 +82,14 @@ def token_new(
         ),
     ],
     note: Annotated[str, typer.Option(metavar="TEXT", help="Who uses the token.")] = "",
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Also give the right to see rows, which every operator has.")
+    ] = False,
 ) -> None:
     """Create a token and print it. The token cannot be shown again."""
     tools = Tools.of(context)
-    tools.out.line(tools.invoke("tokens", {"action": "create", "role": role, "note": note})["token"])
+    order = {"action": "create", "role": role, "note": note, "rows": rows}
+    tools.out.line(tools.invoke("tokens", order)["token"])
 
 
 @token.command("list", cls=Command)
@@ -95,12 +100,13 @@ def token_list(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         tools.out.json(found)
         return
-    tools.out.table(("id", "role", "created", "revoked", "note"), [_token_row(entry) for entry in found], ["note"])
+    tools.out.table(_TOKEN_COLUMNS, [_token_row(entry) for entry in found], ["note"])
 
 
 def _token_row(entry: dict[str, Any]) -> list[Cell]:
     created, revoked = (Moment(entry[name]) if entry[name] else None for name in ("created_at", "revoked_at"))
-    return [entry["id"], entry["role"], created, revoked, entry["note"]]
+    rows = "yes" if entry.get("rows") else "no"  # a stage of an earlier release does not send `rows`
+    return [entry["id"], entry["role"], rows, created, revoked, entry["note"]]
 
 
 @token.command("revoke", cls=Command)

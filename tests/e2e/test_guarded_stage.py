@@ -65,7 +65,7 @@ def test_the_command_line_names_the_role_that_a_token_lacks(guarded: Cloud, tmp_
     refused = run(*upload, API_TOKEN=reader)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "403 Forbidden: this request needs the role writer" in refused.stderr
-    assert "use a token with that role" in refused.stderr
+    assert "use a token with that role or right" in refused.stderr
     assert run("loads", API_TOKEN=reader).returncode == 0
     assert "401 Unauthenticated: the token is not known" in run("loads", API_TOKEN=f"{reader}x").stderr
     assert run(*upload).returncode == 0  # the command takes the token of the env file, which has the role operator

@@ -1,7 +1,8 @@
 """Authenticates and authorises all requests.
 
 A view is the function of a route. It declares with `needs` which role its callers need, or with `public` that they need
-no role. The application does not start if a view declares neither.
+no role. With `needs_one_of`, the right to see rows is enough, too. The application does not start if a view declares
+none of these.
 """
 
 from collections.abc import Callable
@@ -11,19 +12,24 @@ from chalice.app import Chalice, Request, Response
 
 from chalicelib.api.http import problems
 from chalicelib.auth import tokens
-from chalicelib.auth.roles import HIGHEST, LOWEST, Role
+from chalicelib.auth.roles import HIGHEST, LOWEST, Need, Rights, Role
 from chalicelib.core.errors import Forbidden, HireflowError, Unauthenticated
 from chalicelib.services import services
 
 _SCHEME = "bearer"
 MISSING_CREDENTIALS = "this request needs a token in a header: Authorization: Bearer …"
-_DECLARED, _ROLE = "needed_role", "hireflow.role"  # an attribute of a view, and a key of the context of a request
+_DECLARED, _RIGHTS = "need", "hireflow.rights"  # an attribute of a view, and a key of the context of a request
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def needs(role: Role) -> Callable[[View], View]:
     """Declare the role that the callers of a view need. A stage without authentication ignores this declaration."""
-    return lambda view: _declaring(view, role)
+    return needs_one_of(Need(role))
+
+
+def needs_one_of(need: Need) -> Callable[[View], View]:
+    """Declare that the callers of a view need a role or the right to see rows."""
+    return lambda view: _declaring(view, need)
 
 
 def public(view: View) -> View:
@@ -31,28 +37,28 @@ def public(view: View) -> View:
     return _declaring(view, None)
 
 
-def _declaring(view: View, role: Role | None) -> View:
-    setattr(view, _DECLARED, role)
+def _declaring(view: View, need: Need | None) -> View:
+    setattr(view, _DECLARED, need)
     return view
 
 
-def needed(app: Chalice, method: str, path: str) -> Role | None:
-    """Return the role that a route needs. Return None if the route is public. `path` is the path as declared, for
-    example `/loads/{load_id}`.
+def needed(app: Chalice, method: str, path: str) -> Need | None:
+    """Return what a route needs. Return None if the route is public. `path` is the path as declared, for example
+    `/loads/{load_id}`.
 
     If there is no such route, return the lowest role for GET, and the highest role for other methods. Only a caller
     with that role learns that the route does not exist.
     """
     route = app.routes.get(path, {}).get(method)
     if route is None:
-        return LOWEST if method == "GET" else HIGHEST
-    role: Role | None = getattr(route.view_function, _DECLARED)
-    return role
+        return Need(LOWEST if method == "GET" else HIGHEST)
+    need: Need | None = getattr(route.view_function, _DECLARED)
+    return need
 
 
 def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], Response]:
-    """Return middleware that responds with 401 to a request without a valid token, and with 403 if the token's role
-    does not suffice.
+    """Return middleware that responds with 401 to a request without a valid token, and with 403 if the token's rights
+    do not suffice.
 
     All routes of `app` must be registered before this call. Raises LookupError for a route that declares no role.
     """
@@ -62,10 +68,10 @@ def middleware(app: Chalice) -> Callable[[Request, Callable[[Any], Response]], R
                 raise LookupError(f"{method} {path} declares no role: decorate its view with @needs(role) or @public")
 
     def admitting(event: Request, get_response: Callable[[Any], Response]) -> Response:
-        role = needed(app, event.method, event.path)
-        if role is not None and services().settings.authentication:
+        need = needed(app, event.method, event.path)
+        if need is not None and services().settings.authentication:
             try:
-                _admit(event, role)
+                _admit(event, need)
             except HireflowError as error:
                 return _refused(error)
         return get_response(event)
@@ -77,7 +83,7 @@ def admits(request: Request, role: Role) -> bool:
     """Return whether the caller of a public route has a token whose role includes `role`. Raises DatabaseUnavailable
     if the token cannot be looked up."""
     try:
-        _admit(request, role)
+        _admit(request, Need(role))
     except (Unauthenticated, Forbidden):
         return False
     return True
@@ -88,29 +94,31 @@ def has_token(request: Request) -> bool:
     return bool(_credentials(request)[1])
 
 
-def caller_role(request: Request) -> Role:
-    """Return the role of the caller of a route that needs a role. Without authentication, return the highest role."""
-    return Role(request.context[_ROLE]) if services().settings.authentication else HIGHEST
+def caller_rights(request: Request) -> Rights:
+    """Return the rights of the caller of a route that needs a role. Without authentication, every caller has all
+    rights."""
+    rights: Rights = request.context[_RIGHTS] if services().settings.authentication else Rights(HIGHEST)
+    return rights
 
 
-def wrong_role(needed: Role, held: Role) -> str:
-    """Return the detail of the 403 for a token whose role does not include the needed one."""
-    return f"this request needs the role {needed.value}, the token has the role {held.value}"
+def missing_rights(need: Need, held: Role) -> str:
+    """Return the detail of the 403 for a token of the role `held` that does not meet the need of a route."""
+    return f"this request needs {need}, the token has the role {held.value}"
 
 
-def _admit(request: Request, role: Role) -> None:
-    """Check that the token of a request has the role, and store the token's role for `caller_role`. Raises
-    Unauthenticated without a valid token, and Forbidden if the role of the token does not suffice."""
+def _admit(request: Request, need: Need) -> None:
+    """Check that the token of a request meets the need, and store the token's rights for `caller_rights`. Raises
+    Unauthenticated without a valid token, and Forbidden if the rights of the token do not suffice."""
     scheme, token = _credentials(request)
     if not token:
         raise Unauthenticated(MISSING_CREDENTIALS)
     with services().database.session() as session:
-        held = tokens.role_of(session, token.strip()) if scheme.lower() == _SCHEME else None
+        held = tokens.rights_of(session, token.strip()) if scheme.lower() == _SCHEME else None
     if held is None:
         raise Unauthenticated("the token is not known, or was revoked")
-    if not held.includes(role):
-        raise Forbidden(wrong_role(role, held))
-    request.context[_ROLE] = held.value
+    if not need.is_met_by(held):
+        raise Forbidden(missing_rights(need, held.role))
+    request.context[_RIGHTS] = held
 
 
 def _credentials(request: Request) -> tuple[str, str]:

@@ -26,6 +26,7 @@ def components(reports: Iterable[Report]) -> dict[str, Json]:
         **report_schemas(reports),
         "Load": load_schemas.LOAD,
         "Loads": load_schemas.LOADS,
+        "LoadWithReasons": load_schemas.LOAD_WITH_REASONS,
         "Check": load_schemas.CHECK,
         "Reject": load_schemas.REJECT,
         "Rejects": load_schemas.REJECTS,

@@ -14,7 +14,7 @@ from chalicelib.api.openapi.json_schema import CORRELATION_ID, Json
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.responses import responses
-from chalicelib.auth.roles import ROLES
+from chalicelib.auth.roles import ROLES, ROWS, Need
 from chalicelib.core import correlation
 from chalicelib.core.product_version import product_version
 from chalicelib.reports.declaration import Report
@@ -36,27 +36,30 @@ _CORRELATION_ID: Json = {
     " A value of another form is replaced by a new id",
     "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
 }
-_ROLES = " or ".join((", ".join(ROLES[:-1]), ROLES[-1]))
-RoleOf = Callable[[str, str], str | None]
+_TOKEN = (
+    f"the token of a role: {', '.join(ROLES[:-1])} or {ROLES[-1]}. `x-role` names the role that an operation needs. If an"
+    f" operation has `x-right`, a token with the right `{ROWS}` suffices, too"
+)
+NeedOf = Callable[[str, str], Need | None]
 
 
-def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
+def document(need_of: NeedOf, reports: Iterable[Report] = REPORTS) -> Json:
     """Return the document of an API with these reports.
 
-    `role_of(method, path)` returns the role that a caller needs for a route. It returns None for a public route.
+    `need_of(method, path)` returns what a caller needs for a route. It returns None for a public route.
     """
     reports = tuple(reports)
     every = list(operations(reports))
     schemas = components(reports) | problem_schemas.problem_schemas()
-    roles = {operation.id: role_of(operation.method, operation.path) for operation in every}
-    guarded = any(roles.values())
+    needs = {operation.id: need_of(operation.method, operation.path) for operation in every}
+    guarded = any(needs.values())
     paths: dict[str, Json] = {}
     for operation in every:
-        shown = _shown(operation, roles[operation.id], schemas)
+        shown = _shown(operation, needs[operation.id], schemas)
         if guarded and operation.tells_more:
             shown["security"] = [{}, {"bearer": []}]
         paths.setdefault(operation.path, {})[operation.method.lower()] = shown
-    bearer = {"type": "http", "scheme": "bearer", "description": f"the token of a role: {_ROLES}"}
+    bearer = {"type": "http", "scheme": "bearer", "description": _TOKEN}
     return {
         "openapi": "3.1.1",
         "info": {
@@ -75,14 +78,15 @@ def document(role_of: RoleOf, reports: Iterable[Report] = REPORTS) -> Json:
     }
 
 
-def _shown(operation: Operation, role: str | None, schemas: Mapping[str, Json]) -> Json:
+def _shown(operation: Operation, need: Need | None, schemas: Mapping[str, Json]) -> Json:
     shown: Json = {
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
         **({"description": operation.about} if operation.about else {}),
-        "security": [] if role is None else [{"bearer": []}],
-        **({} if role is None else {"x-role": role}),
+        "security": [] if need is None else [{"bearer": []}],
+        **({} if need is None else {"x-role": need.role.value}),
+        **({"x-right": ROWS} if need and need.or_rows else {}),
     }
     shown["parameters"] = [*(_parameter(operation, parameter) for parameter in operation.parameters), _CORRELATION_ID]
     if operation.body:
@@ -90,7 +94,7 @@ def _shown(operation: Operation, role: str | None, schemas: Mapping[str, Json]) 
         content: Json = {operation.body.media_type: {"schema": operation.body.schema, "examples": examples}}
         content |= {media_type: {} for media_type in operation.body.binary}
         shown["requestBody"] = {"required": operation.body.required, "content": content}
-    shown["responses"] = responses(operation, schemas, role)
+    shown["responses"] = responses(operation, schemas, need)
     return shown
 
 

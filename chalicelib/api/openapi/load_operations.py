@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from chalicelib.api import backup_routes, load_routes
 from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import CSV, JSON, Body, Operation
+from chalicelib.auth.roles import REJECTED_ROWS
 from chalicelib.core.dataset import Dataset
 
 
@@ -26,7 +27,7 @@ def loads() -> Iterator[Operation]:
         "loads",
         "Show one load",
         parameters=(load_routes.LOAD_ID,),
-        responses={200: ("the load", ref("Load"))},
+        responses={200: ("the load, and the reasons of its rejected rows", ref("LoadWithReasons"))},
         refusals=(404,),
     )
     yield Operation(
@@ -36,7 +37,8 @@ def loads() -> Iterator[Operation]:
         "loads",
         "Show why a load rejected rows",
         about=(
-            "The response has the number of rejected rows for each reason, the first open rejects, and the URL of the"
+            f"This needs {REJECTED_ROWS}. `GET /loads/{{load_id}}` has the reasons without rows, for every reader."
+            " The response has the number of rejected rows for each reason, the first open rejects, and the URL of the"
             " reject file. The reject file has all rejected rows, one JSON object per line. After the reject file has"
             " expired, the response still has the numbers. With `Accept: text/csv`, the response is a CSV file with the"
             " rejected rows. You can correct the rows in this file, and upload the file."

@@ -133,6 +133,12 @@ REASONS: Json = {
         }
     ),
 }
+LOAD_WITH_REASONS = {
+    **LOAD,
+    "properties": {**LOAD["properties"], "reasons": REASONS},
+    "required": [*LOAD["required"], "reasons"],
+    "examples": [{**_EXAMPLE, "reasons": [{"reason": "job is missing", "code": "missing", "count": 1}]}],
+}
 _TRUNCATED: Json = {
     "type": "boolean",
     "description": "whether `rejects` lacks requested records, because they would be too large for a response",

@@ -14,7 +14,7 @@ GATEWAY = closed({"message": _MESSAGE}, description="A response of API Gateway i
 MEANING = {
     400: "the body is not JSON in UTF-8, or names a member twice",
     401: "no valid token was sent",
-    403: "the token's role is not allowed to do this, or a page of another origin sent the request",
+    403: "the token is not allowed to do this, or a page of another origin sent the request",
     404: "there is no such load, restore point or file",
     409: "the file of the load has arrived, or the load has ended",
     413: f"the batch has too many rows, or the body has more than {requests.MAX_BODY / 1e6} MB; nothing was stored",

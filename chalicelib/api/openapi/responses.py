@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from chalicelib.api.http.access import wrong_role
+from chalicelib.api.http.access import missing_rights
 from chalicelib.api.http.parameters import unknown
 from chalicelib.api.http.problems import TYPE
 from chalicelib.api.openapi.examples import example
 from chalicelib.api.openapi.json_schema import CORRELATION_ID, Json, ref
 from chalicelib.api.openapi.operation import CSV, JSON, Operation
 from chalicelib.api.openapi.problem_schemas import DETAILS, MEANING
-from chalicelib.auth.roles import LOWEST, Role
+from chalicelib.auth.roles import LOWEST, Need, Role
 from chalicelib.core import correlation
 from chalicelib.core.errors import TITLES
 
@@ -83,15 +83,14 @@ _LOAD_LINK: Json = {
 }
 
 
-def responses(operation: Operation, schemas: Mapping[str, Json], role: str | None) -> Json:
+def responses(operation: Operation, schemas: Mapping[str, Json], need: Need | None) -> Json:
     """Return the responses of an operation by status, in order.
 
-    `schemas` are the schemas of the document by name. `role` is the role that a caller needs. It is None for a public
-    route.
+    `schemas` are the schemas of the document by name. `need` is what a caller needs. It is None for a public route.
     """
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     query = () if operation.any_query else (HTTPStatus.UNPROCESSABLE_ENTITY,)
-    login = (HTTPStatus.UNAUTHORIZED,) if role else ()
+    login = (HTTPStatus.UNAUTHORIZED,) if need else ()
     problems = {*operation.refusals, *query, *own, HTTPStatus.FORBIDDEN, *login}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
     headers = {name: OWN_HEADERS[name] for name in operation.headers}
@@ -99,7 +98,7 @@ def responses(operation: Operation, schemas: Mapping[str, Json], role: str | Non
     unchanged = (
         {"304": {"description": "nothing has changed", "headers": always | headers}} if "ETag" in headers else {}
     )
-    details = _details(operation, role)
+    details = _details(operation, need)
     of_operation = {
         str(int(status)): _response(
             operation,
@@ -113,16 +112,16 @@ def responses(operation: Operation, schemas: Mapping[str, Json], role: str | Non
     return dict(sorted((of_operation | unchanged).items()))
 
 
-def _details(operation: Operation, role: str | None) -> dict[int, str]:
+def _details(operation: Operation, need: Need | None) -> dict[int, str]:
     """Return an example of `detail` for the problems of an operation, by status. `operation.examples` may replace an
     example."""
     details = dict(DETAILS)
     if HTTPStatus.UNPROCESSABLE_ENTITY not in operation.refusals:  # here a 422 can only mean a wrong query
         in_query = [p.name for p in operation.parameters if f"{{{p.name}}}" not in operation.path]
         details[HTTPStatus.UNPROCESSABLE_ENTITY] = unknown("page", in_query)
-    if role and (needed := Role(role)) is not LOWEST:
+    if need and need.role is not LOWEST:
         ranks = list(Role)
-        details[HTTPStatus.FORBIDDEN] = wrong_role(needed, ranks[ranks.index(needed) - 1])
+        details[HTTPStatus.FORBIDDEN] = missing_rights(need, ranks[ranks.index(need.role) - 1])
     return details
 
 

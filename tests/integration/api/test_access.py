@@ -12,7 +12,7 @@ from app import app
 from chalicelib.api import docs_routes
 from chalicelib.api.http.access import needed
 from chalicelib.auth import tokens
-from chalicelib.auth.roles import Role
+from chalicelib.auth.roles import Need, Role
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
@@ -40,9 +40,9 @@ def guarded(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         yield Api(client)
 
 
-def token(role: str) -> str:
+def token(role: str, *, rows: bool = False) -> str:
     with services().database.session() as session:
-        return str(tokens.create(session, role)["token"])
+        return str(tokens.create(session, role, rows=rows)["token"])
 
 
 def send(api: Api, method: str, path: str, authorization: str | None) -> Response:
@@ -65,11 +65,11 @@ def test_a_role_gives_access_to_its_routes_only(guarded: Api, method: str, path:
     response = send(guarded, method, path, f"Bearer {token(role.value)}")
     asked = needed(app, method, path)
     assert asked is not None
-    if role.includes(asked):
+    if role.includes(asked.role):
         assert response.status not in (401, 403)
     else:
         assert response.status == 403
-        assert asked.value in response.body["detail"]
+        assert str(asked) in response.body["detail"]
         assert "insufficient_scope" in response.headers["WWW-Authenticate"]
 
 
@@ -87,13 +87,15 @@ def test_on_aws_the_challenge_has_the_name_that_the_openapi_document_declares(gu
 
 
 def test_each_kind_of_route_needs_its_role() -> None:
-    assert needed(app, "GET", "/loads/{load_id}") is Role.READER
-    assert needed(app, "POST", "/job/upload") is needed(app, "POST", "/job/upload/batch") is Role.WRITER
-    assert needed(app, "POST", "/uploads/check") is Role.WRITER
-    assert needed(app, "POST", "/uploads") is needed(app, "DELETE", "/uploads/{load_id}") is Role.WRITER
-    assert needed(app, "POST", "/job/backup/restore") is needed(app, "DELETE", "/loads/{load_id}") is Role.OPERATOR
+    reader, writer, operator = map(Need, Role)
+    assert needed(app, "GET", "/loads/{load_id}") == reader
+    assert needed(app, "GET", "/loads/{load_id}/rejects") == Need(Role.WRITER, or_rows=True)
+    assert needed(app, "POST", "/job/upload") == needed(app, "POST", "/job/upload/batch") == writer
+    assert needed(app, "POST", "/uploads/check") == writer
+    assert needed(app, "POST", "/uploads") == needed(app, "DELETE", "/uploads/{load_id}") == writer
+    assert needed(app, "POST", "/job/backup/restore") == needed(app, "DELETE", "/loads/{load_id}") == operator
     assert needed(app, "GET", "/health") is None
-    assert needed(app, "POST", "/health") is Role.OPERATOR
+    assert needed(app, "POST", "/health") == operator
 
 
 def test_a_caller_without_a_token_sees_only_the_status_of_health(guarded: Api) -> None:
@@ -137,11 +139,20 @@ def test_no_secret_is_stored_or_listed(database: Database) -> None:
         assert secret not in str(session.run("SELECT t::text FROM tokens t"))
         shown: Any = tokens.administer(session, {"action": "list"})
         assert secret not in json.dumps(shown)
-        assert {"role": "writer", "note": "import", "revoked_at": None}.items() <= shown[0].items()
+        assert {"role": "writer", "rows": False, "note": "import", "revoked_at": None}.items() <= shown[0].items()
 
 
-@pytest.mark.parametrize("order", [{}, {"action": "drop"}, {"action": "create"}, {"action": "create", "role": "admin"}])
-def test_an_unknown_action_on_tokens_is_refused(database: Database, order: dict[str, str]) -> None:
+ORDERS: list[dict[str, object]] = [
+    {},
+    {"action": "drop"},
+    {"action": "create"},
+    {"action": "create", "role": "admin"},
+    {"action": "create", "role": "reader", "rows": "no"},
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_unknown_action_on_tokens_is_refused(database: Database, order: dict[str, object]) -> None:
     with database.session() as session, pytest.raises(Unprocessable):
         tokens.administer(session, order)
 
@@ -169,7 +180,7 @@ def test_the_document_names_the_roles_on_a_stage_with_authentication(guarded: Ap
     document = guarded.get("/openapi.json").body
     docs_routes._document.cache_clear()  # a process makes the document only once, but this test changes the stage
     asked = {(m.upper(), path): o.get("x-role") for path, item in document["paths"].items() for m, o in item.items()}
-    assert asked == {(m, path): role.value if (role := needed(app, m, path)) else None for m, path in ROUTES}
+    assert asked == {(m, path): need.role.value if (need := needed(app, m, path)) else None for m, path in ROUTES}
 
 
 def test_no_log_holds_a_token(

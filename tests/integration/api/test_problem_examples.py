@@ -174,11 +174,11 @@ def test_the_response_without_a_token_equals_its_example(guarded: Api, operation
 def test_the_response_to_a_forbidden_request_equals_its_example(
     guarded: Api, operation: Operation, status: int
 ) -> None:
-    role = needed(app, operation.method, operation.path)
-    if role in (None, Role.READER):
+    need = needed(app, operation.method, operation.path)
+    if need is None or need.role is Role.READER:
         response = send(guarded, operation, **BROWSER_OF_ANOTHER_SITE)
     else:
-        held = Role.READER if role is Role.WRITER else Role.WRITER
+        held = Role.READER if need.role is Role.WRITER else Role.WRITER
         with services().database.session() as session:
             token = tokens.create(session, held.value)["token"]
         response = send(guarded, operation, Authorization=f"Bearer {token}")

@@ -689,7 +689,7 @@ def test_open_prints_the_address_of_the_dashboard(api: FakeApi, run: Run) -> Non
     ("status", "title", "expected"),
     [
         (401, "Unauthenticated", "set API_TOKEN to a token of this stage"),
-        (403, "Forbidden", "use a token with that role"),
+        (403, "Forbidden", "use a token with that role or right"),
         (404, "Not found", "404 Not found: because"),
     ],
 )

@@ -10,7 +10,7 @@ from app import app
 from chalicelib.api.http import access
 from chalicelib.api.http.access import needed, needs, public
 from chalicelib.api.http.problems import endpoint
-from chalicelib.auth.roles import HIGHEST, LOWEST, Role
+from chalicelib.auth.roles import HIGHEST, LOWEST, REJECTED_ROWS, Need, Rights, Role
 from infra.venv import ROOT
 
 
@@ -37,18 +37,31 @@ def test_a_route_without_a_role_is_refused() -> None:
 @pytest.mark.parametrize("decorators", [("endpoint", "writer"), ("writer", "endpoint")])
 def test_a_route_needs_the_role_that_it_declares(decorators: tuple[str, str]) -> None:
     access.middleware(made(*decorators))
-    assert needed(made(*decorators), "POST", "/things") is Role.WRITER
+    assert needed(made(*decorators), "POST", "/things") == Need(Role.WRITER)
     assert needed(made("endpoint", "public"), "POST", "/things") is None
 
 
 def test_an_unknown_route_needs_the_highest_role_but_the_lowest_for_get() -> None:
-    assert needed(made("public"), "DELETE", "/things") is HIGHEST
-    assert needed(app, "GET", "/nothing") is needed(app, "GET", "/job/upload") is LOWEST
+    assert needed(made("public"), "DELETE", "/things") == Need(HIGHEST)
+    assert needed(app, "GET", "/nothing") == needed(app, "GET", "/job/upload") == Need(LOWEST)
 
 
 def test_every_role_is_needed_by_a_route() -> None:
-    asked = {needed(app, method, path) for path, methods in app.routes.items() for method in methods}
-    assert asked == {None, *Role}
+    needs = [needed(app, method, path) for path, methods in app.routes.items() for method in methods]
+    assert {need.role for need in needs if need} == {*Role}
+    assert None in needs
+
+
+def test_a_role_or_the_right_to_see_rows_meets_a_need() -> None:
+    meeting = [
+        Rights(role, rows) for role in Role for rows in (False, True) if REJECTED_ROWS.is_met_by(Rights(role, rows))
+    ]
+    assert Rights(Role.READER) not in meeting
+    assert {Rights(Role.READER, rows=True), Rights(Role.WRITER), Rights(Role.OPERATOR)} <= {*meeting}
+    assert not Need(Role.WRITER).is_met_by(Rights(Role.READER, rows=True)), "the right is enough only where it is named"
+    assert Need(Role.OPERATOR, or_rows=True).is_met_by(Rights(Role.OPERATOR))
+    assert not Need(Role.OPERATOR, or_rows=True).is_met_by(Rights(Role.WRITER))
+    assert Rights(Role.OPERATOR).may_see_rows
 
 
 def test_the_api_documentation_lists_the_roles() -> None:

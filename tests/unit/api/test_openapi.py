@@ -22,6 +22,7 @@ from chalicelib.api.openapi.json_schema import ref
 from chalicelib.api.openapi.operation import Operation
 from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.upload_schemas import row_name
+from chalicelib.auth.roles import Need, Role
 from chalicelib.core import json_patterns, restore_point_names
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
@@ -75,18 +76,20 @@ def test_the_server_is_the_address_of_the_document(document: Described) -> None:
 
 
 def test_roles_become_security_requirements() -> None:
-    def role_of(method: str, path: str) -> str | None:
-        return None if path in ("/health", "/openapi.json") else "writer" if method == "POST" else "reader"
+    def need_of(method: str, path: str) -> Need | None:
+        role = Role.WRITER if method == "POST" else Role.READER
+        return None if path in ("/health", "/openapi.json") else Need(role, or_rows=method == "DELETE")
 
-    documented = openapi.document(role_of)
+    documented = openapi.document(need_of)
     assert documented["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     for path, item in documented["paths"].items():
         for method, operation in item.items():
-            role = role_of(method.upper(), path)
-            assert operation.get("x-role") == role
+            need = need_of(method.upper(), path)
+            assert operation.get("x-role") == (need.role.value if need else None)
+            assert operation.get("x-right") == ("rows" if need and need.or_rows else None)
             free: list[dict[str, list[str]]] = [{}, {"bearer": []}] if (method, path) == ("get", "/health") else []
-            assert operation["security"] == ([{"bearer": []}] if role else free)
-            assert ("401" in operation["responses"]) == bool(role)
+            assert operation["security"] == ([{"bearer": []}] if need else free)
+            assert ("401" in operation["responses"]) == bool(need)
             assert "403" in operation["responses"], "every operation refuses a page of another origin"
 
 

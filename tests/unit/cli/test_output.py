@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from cli.commands.stage import _token_row
+from cli.commands.stage import _TOKEN_COLUMNS, _token_row
 from cli.output import Output
 from cli.tables import Moment
 from cli.text import printable
@@ -90,11 +90,12 @@ def test_the_table_of_tokens_fits_80_columns(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "80")
     at = "2021-07-27T16:02:08Z"
     note = "of the people who plan hiring, and of nobody else"
-    entry = {"id": "0123456789abcdef", "role": "operator", "created_at": at, "revoked_at": at, "note": note}
+    entry = {"id": "0123456789abcdef", "role": "operator", "rows": True, "note": note}
+    entry |= {"created_at": at, "revoked_at": at}
     stream = Terminal()
-    Output(stream).table(("id", "role", "created", "revoked", "note"), [_token_row(entry)], ["note"])
+    Output(stream).table(_TOKEN_COLUMNS, [_token_row(entry)], ["note"])
     lines = _without_styles(stream.getvalue()).splitlines()
-    assert lines[1].startswith("0123456789abcdef  operator  2021-07-27 16:02  2021-07-27 16:02  of the people")
+    assert lines[1].startswith("0123456789abcdef  operator  yes   2021-07-27 16:02  2021-07-27 16:02  of the")
     assert max(map(len, lines)) <= 80
 
 
