@@ -18,7 +18,7 @@ from chalicelib.api import (
     template_routes,
     upload_routes,
 )
-from chalicelib.api.http import access, origins, parameters, problems, requests
+from chalicelib.api.http import access, origins, parameters, problems, requests, safe_headers
 from chalicelib.core import logs, schedules, settings
 from chalicelib.reports.hires import REPORTS
 
@@ -44,6 +44,7 @@ app.register_blueprint(docs_routes.routes)  # GET /openapi.json, /docs
 
 # The order of the middleware matters. The middleware comes after all routes, because `access` refuses an application
 # that has a route without a role.
+app.register_middleware(safe_headers.middleware, "http")
 app.register_middleware(problems.middleware, "http")
 app.register_middleware(origins.middleware, "http")
 app.register_middleware(access.middleware(app), "http")

@@ -29,11 +29,7 @@ PANEL = OneOf("panel", "the panel to show", allowed=NAMES, example="reports")
 YEARS = (replace(FROM, default=None), replace(TO, default=None))
 CODE = OneOf("code", "panel `load`: show only rejects with this code", allowed=CODES, example="missing")
 QUERY = (*YEARS, DEPARTMENT_ID, *FILTERS, CURSOR, ID, CODE, POINT)
-_PANEL: dict[str, str | list[str]] = {
-    "Content-Type": "text/html; charset=utf-8",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "private, no-store",
-}
+_PANEL: dict[str, str | list[str]] = {"Content-Type": "text/html; charset=utf-8"}
 
 routes = Blueprint(__name__)
 

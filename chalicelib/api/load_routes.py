@@ -87,9 +87,8 @@ def show_rejects(load_id: str) -> Response:
     with parts.database.session() as session:
         summary = of_load(session, parts.storage.errored, wanted, chosen, parts.settings.orphan_grace)
         file = history.rejected_file(session, wanted) if as_csv else None
-    # The response has a URL with which anybody may read the reject file, so no cache may keep the response. ASCII
-    # escapes would make the response larger.
-    headers: dict[str, str | list[str]] = {"Cache-Control": "no-store", "Vary": "Accept, Authorization"}
+    # ASCII escapes would make the response larger.
+    headers: dict[str, str | list[str]] = {"Vary": "Accept, Authorization"}
     if file is None:
         body = json.dumps(vars(summary), ensure_ascii=False)
         return Response(body, headers={**headers, "Content-Type": JSON})

@@ -20,7 +20,7 @@ routes = Blueprint(__name__)
 
 def _headers(dataset: Dataset, media: str, ending: str) -> dict[str, str | list[str]]:
     attached = f'attachment; filename="{dataset.name}{ending}"'
-    return {"Content-Type": media, "Content-Disposition": attached, "X-Content-Type-Options": "nosniff"}
+    return {"Content-Type": media, "Content-Disposition": attached}
 
 
 def _csv(dataset: Dataset) -> Callable[[], Response]:

@@ -231,14 +231,22 @@ class Bucket:
         return f"{address.scheme}://{address.netloc}"
 
     def presigned_get(self, key: str, *, seconds: int) -> str:
-        """Return a URL with which any client may read the object.
+        """Return a URL with which any client may read the object. A browser saves the object as a file, and no cache
+        may store it.
 
         The URL has the rights of the function that signs it. The URL expires after `seconds`, or earlier if the
         function's credentials expire earlier. The object does not have to exist. Raises StorageUnavailable.
         """
         with s3_errors(self.url(key)):
             return self._signer().generate_presigned_url(
-                "get_object", Params={"Bucket": self.name, "Key": key}, ExpiresIn=seconds
+                "get_object",
+                Params={
+                    "Bucket": self.name,
+                    "Key": key,
+                    "ResponseCacheControl": "no-store",
+                    "ResponseContentDisposition": "attachment",
+                },
+                ExpiresIn=seconds,
             )
 
     def reachable(self) -> bool:

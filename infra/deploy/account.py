@@ -15,6 +15,7 @@ from infra.aws.profiles import PART_OF, Kind
 from infra.deploy import (
     deployer_lock,
     driver,
+    gateway_responses,
     kept_buckets,
     memory,
     migration,
@@ -197,6 +198,7 @@ class Account:
             ("tracing", tracing.switch),
             ("uploads from pages", driver.admit_pages),
             ("migrations", _migrate),
+            ("headers of API Gateway", gateway_responses.add_headers),
             ("retries", driver.configure_retries),
             ("log retention", driver.limit_logs),
             ("smoke test", lambda target: smoke(target, write=write)),

@@ -18,7 +18,7 @@ from chalicelib.core import settings
 from cli import functions
 from cli.api import Api
 from cli.errors import CommandError
-from infra.deploy import notices, project, removal
+from infra.deploy import gateway_responses, notices, project, removal
 from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms
 from infra.deploy.target import Target
 from infra.errors import CloudError
@@ -264,6 +264,7 @@ STEPS: Steps = (
     ("chalice deploy", run_chalice),
     ("uploads from pages", admit_pages),  # after Chalice, which creates the API and its address
     ("migrations", migrate),
+    ("headers of API Gateway", gateway_responses.add_headers),  # after Chalice, which replaces the whole API
     ("retries", configure_retries),  # after Chalice, because AWS checks that the function may send to the queue
     ("log retention", limit_logs),
 )

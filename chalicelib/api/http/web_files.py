@@ -25,7 +25,6 @@ SAME_ORIGIN: Mapping[str, str] = {
     "form-action": "'none'",
     "frame-ancestors": "'none'",
 }
-_SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 _FOR_GOOD = "public, max-age=31536000, immutable"
 _ASK = "no-cache"
 
@@ -72,7 +71,7 @@ def root(request: Request) -> str:
 
 
 def _sent(request: Request, text: str, tag: str, media: str, keeping: str, more: Mapping[str, str]) -> Response:
-    headers: dict[str, str | list[str]] = {**_SAFE, **more, "ETag": tag, "Cache-Control": keeping}
+    headers: dict[str, str | list[str]] = {**more, "ETag": tag, "Cache-Control": keeping}
     if has_already(request, tag):
         return Response("", status_code=304, headers=headers)
     return Response(text, headers={**headers, "Content-Type": f"{media}; charset=utf-8"})

@@ -16,10 +16,12 @@ from chalicelib.api.openapi.operations import TAGS, operations
 from chalicelib.api.openapi.responses import responses
 from chalicelib.auth.roles import ROLES, ROWS, Need
 from chalicelib.core import correlation
+from chalicelib.core.browser_headers import HEADERS
 from chalicelib.core.product_version import product_version
 from chalicelib.reports.declaration import Report
 from chalicelib.reports.hires import REPORTS
 
+_ALWAYS_SENT = ", ".join(f"`{name}`" for name in HEADERS)
 ABOUT = f"""\
 The API stores rows, returns forms for sending files, returns reports, and starts restores.
 
@@ -27,6 +29,9 @@ Every error of the platform is `application/problem+json` (RFC 9457). Amazon API
 first, and responds to some requests itself. The body of such a response is `application/json` that has only a
 `message`. For a path or a method that is not in this document, API Gateway responds with {HTTPStatus.FORBIDDEN.value}
 (`Missing Authentication Token`). This document describes its other responses with the words "from API Gateway".
+
+Every response has the headers {_ALWAYS_SENT}. If an operation does not describe
+`Cache-Control`, it is `no-store`.
 """
 _CORRELATION_ID: Json = {
     "name": correlation.HEADER,
@@ -37,8 +42,8 @@ _CORRELATION_ID: Json = {
     "schema": {"type": "string", "examples": CORRELATION_ID["examples"]},
 }
 _TOKEN = (
-    f"the token of a role: {', '.join(ROLES[:-1])} or {ROLES[-1]}. `x-role` names the role that an operation needs. If an"
-    f" operation has `x-right`, a token with the right `{ROWS}` suffices, too"
+    f"the token of a role: {', '.join(ROLES[:-1])} or {ROLES[-1]}. `x-role` names the role that an operation needs."
+    f" If an operation has `x-right`, a token with the right `{ROWS}` suffices, too"
 )
 NeedOf = Callable[[str, str], Need | None]
 

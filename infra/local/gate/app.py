@@ -8,6 +8,7 @@ from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
 
+from chalicelib.core.browser_headers import HEADERS
 from infra.local.gate import bodies, signatures
 from infra.local.gate.bodies import Check, Checked, Chunks, Hashed, Incoming, Message, Receive, Short, Unchecked
 from infra.local.gate.credentials import Keys, Session
@@ -241,6 +242,7 @@ async def _refuse(refusal: Refused, scope: Message, send: Send) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"x-amzn-errortype", refusal.code.encode()),
         (b"connection", b"close"),
+        *((name.lower().encode(), value.encode()) for name, value in HEADERS.items()),
     ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

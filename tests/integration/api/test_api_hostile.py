@@ -13,6 +13,7 @@ from app import app
 from chalicelib.api.http.requests import BINARY, MAX_BODY
 from chalicelib.api.openapi.operations import operations
 from chalicelib.cloud.database import Database
+from chalicelib.core.browser_headers import HEADERS
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.kinds.table import Kind
 from chalicelib.services import services
@@ -38,6 +39,7 @@ BREAKS = [
 ]
 SEARCHED = {("/loads", "source")}  # any text may be searched there
 DOCUMENTED = {"content-type", "content-length", "retry-after", "x-amzn-remapped-www-authenticate", "x-correlation-id"}
+DOCUMENTED |= set(map(str.lower, HEADERS))
 PARAMETERS = [
     (method.upper(), path, p["name"])
     for path, item in described().document["paths"].items()
