@@ -3,13 +3,15 @@
 import json
 import shutil
 import sys
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from io import IncrementalNewlineDecoder
 from typing import TYPE_CHECKING, Any, TextIO
 
 from cli import tables
 from cli.tables import Cell
-from cli.text import printable
+from cli.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +31,8 @@ class Output:
         self._stream = stream
         self.live = stream.isatty()
         self._aligned = self.live or for_people
+        # A character or a line break may be split between two calls of `raw`.
+        self._decoder = IncrementalNewlineDecoder(getincrementaldecoder("utf-8")("replace"), translate=True)
 
     def line(self, text: str = "", style: str = "") -> None:
         """Print a line without wrapping it. Control characters in it are escaped."""
@@ -40,7 +44,11 @@ class Output:
         self._console.print(Text(printable(text), style), soft_wrap=True)
 
     def raw(self, data: bytes) -> None:
-        """Write bytes unchanged, for programs that read them."""
+        """Write bytes unchanged, for programs that read them. On a terminal, control characters in them are escaped."""
+        if self.live:
+            self._stream.write(printable_lines(self._decoder.decode(data)))
+            self._stream.flush()
+            return
         self._stream.flush()
         self._stream.buffer.write(data)
         self._stream.buffer.flush()

@@ -1,4 +1,8 @@
-"""Renders templates as HTML. Jinja escapes every value."""
+"""Renders templates as HTML. Jinja escapes every value, and shows hidden characters as marks.
+
+A direction mark in a value could otherwise change the order in which the page around the value is shown. Templates put
+the values that users have sent into `<bdi>`, because texts of some languages run from right to left without any mark.
+"""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -9,6 +13,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+from chalicelib.core.texts import with_visible_marks
 
 _HERE = Path(__file__).parent
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
@@ -35,12 +41,18 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader((_HERE / "templates", _HERE / "assets")),
         autoescape=True,
+        finalize=_finalized,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "age": age, "size": size, "moment": moment}
     return environment
+
+
+def _finalized(value: Any) -> Any:
+    """Return a value as a template shows it. HTML stays as it is."""
+    return with_visible_marks(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def number(value: float) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chalicelib.core.dataset import Dataset
+from chalicelib.core.texts import as_file_name
 from chalicelib.formats.csv_patterns import split
 from chalicelib.formats.formulas import guarded, unguarded
 from chalicelib.ingest.upload_forms import named_for
@@ -46,13 +47,13 @@ def text_of(dataset: Dataset, file: RejectedFile, rejects: Iterable[Mapping[str,
 
 
 def file_name(dataset: Dataset, file: RejectedFile, load_id: int) -> str:
-    """Return the name of the CSV file. It is the name of the original file with `-rejects` at its end. `dataset_of`
-    finds the dataset in it."""
+    """Return the name of the CSV file. It is the name of the original file with `-rejects` at its end, without the
+    characters that a file name must not have. `dataset_of` finds the dataset in it."""
     name = file.source.rpartition("/")[2] if file.source.startswith("s3://") else f"load-{load_id}"
     for ending in _ENDINGS:
         name = name[: -len(ending)] if name.casefold().endswith(ending) else name
     ending = "tsv" if file.delimiter == "\t" else "csv"
-    return named_for(dataset, f"{name}-rejects.{ending}")
+    return named_for(dataset, as_file_name(f"{name}-rejects.{ending}"))
 
 
 def _has_left_out(dataset: Dataset, file: RejectedFile) -> bool:

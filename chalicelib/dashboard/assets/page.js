@@ -98,7 +98,7 @@
 
   function trouble(text) {
     at("trouble").hidden = !text;
-    if (at("trouble").textContent !== text) at("trouble").textContent = text;
+    if (at("trouble").textContent !== visible(text)) at("trouble").textContent = visible(text);
   }
 
   function signIn(needed) {
@@ -190,12 +190,12 @@
     for (const file of files) {
       const item = at("file").content.cloneNode(true).querySelector("li");
       item.file = file;
-      item.querySelector(".file-name").textContent = file.name;
+      item.querySelector(".file-name").textContent = visible(file.name);
       item.querySelector(".file-size").textContent = bytes(file.size);
       const select = item.querySelector("select");
       select.value = datasetOf(file.name, [...select.options].filter((option) => option.value));
-      select.setAttribute("aria-label", `Dataset of ${file.name}`);
-      item.querySelector(".remove").setAttribute("aria-label", `Remove ${file.name}`);
+      select.setAttribute("aria-label", `Dataset of ${visible(file.name)}`);
+      item.querySelector(".remove").setAttribute("aria-label", `Remove ${visible(file.name)}`);
       at("chosen").append(item);
     }
     choosable();
@@ -244,7 +244,7 @@
     item.dataset.sent = "1";
     const form = await order("uploads", { dataset, filename: file.name, size: file.size, ...declared() });
     const bar = item.querySelector("progress");
-    bar.setAttribute("aria-label", `Sending ${file.name}`);
+    bar.setAttribute("aria-label", `Sending ${visible(file.name)}`);
     bar.hidden = false;
     await send(form, file, bar);
     for (const part of item.querySelectorAll("select, .remove")) part.disabled = true;
@@ -297,10 +297,10 @@
     const parts = [element("p", {}, text)];
     if (link) parts[0].append(" (", link, ")");
     if (found.format) parts.push(element("p", { class: "note" }, readAs(found.format)));
-    for (const notice of found.notices || []) parts.push(element("p", { class: "notice" }, notice));
-    if (found.reasons.length) parts.push(table("Why rows were rejected", ["Reason", "Rows"], found.reasons.map((one) => [one.reason, number(one.count)])));
+    for (const notice of found.notices || []) parts.push(element("p", { class: "notice" }, element("bdi", {}, notice)));
+    if (found.reasons.length) parts.push(table("Why rows were rejected", ["Reason", "Rows"], found.reasons.map((one) => [element("bdi", {}, one.reason), number(one.count)])));
     if (found.rejects.length) {
-      const rows = found.rejects.map((one) => [String(one.line ?? one.index), one.reasons.join("; "), element("code", { class: "raw" }, one.raw.slice(0, 300))]);
+      const rows = found.rejects.map((one) => [String(one.line ?? one.index), element("bdi", {}, one.reasons.join("; ")), element("code", { class: "raw" }, element("bdi", {}, one.raw.slice(0, 300)))]);
       parts.push(table(`The first ${found.rejects.length} of ${number(found.rejected)}`, ["Line", "Reasons", "As it was sent"], rows));
     }
     outcome.replaceChildren(...parts);
@@ -318,7 +318,7 @@
         const line = restored.appendChild(element("p", {}, `${box.value}: requested`));
         const ordered = await order(`${box.value}/backup/restore`, { restore_point: form.getAttribute("data-point") });
         const load = await ended(ordered.load_id, (now) => { line.textContent = `${box.value}: ${now.status}`; });
-        line.textContent = `${box.value}: ${load.error || `${load.status}, ${summary(load)}`} (`;
+        line.textContent = visible(`${box.value}: ${load.error || `${load.status}, ${summary(load)}`} (`);
         line.append(element("a", { href: `#/load?id=${load.id}` }, `load ${load.id}`), ")");
       }
       if (!restored.childElementCount) restored.textContent = "Choose at least one dataset.";
@@ -331,10 +331,16 @@
 
   // --- helpers
 
+  // Show hidden characters as the server does, for example as [U+202E]. They could change the order of the text around them.
+  const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+  function visible(text) {
+    return text.replace(HIDDEN, (one) => `[U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
+  }
+
   function element(name, attributes = {}, ...content) {
     const made = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...content);
+    made.append(...content.map((part) => (typeof part === "string" ? visible(part) : part)));
     return made;
   }
 

@@ -99,6 +99,18 @@ def test_the_table_of_tokens_fits_80_columns(monkeypatch: pytest.MonkeyPatch) ->
     assert max(map(len, lines)) <= 80
 
 
+def test_a_file_cannot_control_the_terminal_but_programs_get_it_unchanged() -> None:
+    file = "id\tname\r\n1,\x1b[2J\u202eM\u00fcller\r\n".encode()
+    terminal, pipe = Terminal(), io.TextIOWrapper(io.BytesIO())
+    out, plain = Output(terminal), Output(pipe)
+    for at in range(len(file)):
+        out.raw(file[at : at + 1])
+        plain.raw(file[at : at + 1])
+    assert terminal.getvalue() == "id\tname\n1,\\x1b[2J\\u202eM\u00fcller\n"
+    assert isinstance(pipe.buffer, io.BytesIO)
+    assert pipe.buffer.getvalue() == file
+
+
 @given(st.text())
 def test_printable_text_is_one_line_without_control_characters(text: str) -> None:
     shown = printable(text)

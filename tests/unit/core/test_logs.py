@@ -52,6 +52,15 @@ def test_a_line_has_its_time_its_message_and_the_fields_of_its_context() -> None
     assert "load_id" not in written()
 
 
+def test_a_line_cannot_control_a_terminal_or_reorder_its_text() -> None:
+    record = logging.LogRecord("hireflow.test", logging.INFO, __file__, 1, "\x1b[2J\u202e", (), None)
+    record.__dict__["source"] = "s3://landing/jobs\u202egpj.csv\u2028\x9b"
+    line = logs.Formatter().format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["source"] == record.__dict__["source"]
+
+
 def test_the_message_of_a_foreign_exception_is_not_logged(level: Any) -> None:
     level("INFO")
     server = {"C": "23505", "n": "jobs_pkey", "M": f"duplicate {SECRET}", "D": f"Key (job)=({SECRET})"}
