@@ -36,7 +36,7 @@ COUNTS = ("received", "inserted", "updated", "unchanged", "superseded", "rejecte
 
 @dataclass
 class Response:
-    """A response of the API. `body` is the parsed JSON, or None if the body is empty."""
+    """A response of the API. `body` is the parsed JSON, another body as text, or None if the body is empty."""
 
     status: int
     headers: Mapping[str, str]
@@ -252,8 +252,9 @@ class Cloud:
 
 
 def _response(response: Any) -> Response:
-    text = response.read()
-    return Response(response.status, response.headers, json.loads(text) if text else None)
+    text = response.read().decode(errors="replace")  # a workbook is not text, so its bytes cannot all be decoded
+    is_json = "json" in response.headers.get("Content-Type", "json")
+    return Response(response.status, response.headers, (json.loads(text) if is_json else text) if text else None)
 
 
 def until(look: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
