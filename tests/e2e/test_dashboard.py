@@ -337,6 +337,18 @@ def test_data_is_shown_as_text_and_never_as_markup(cloud: Cloud, visit: Visit) -
         assert visit.page.locator("#panel img").count() == 0
 
 
+def test_a_direction_mark_in_a_file_is_shown_and_changes_no_order(cloud: Cloud, visit: Visit) -> None:
+    visit.open("upload")
+    drop(visit, "jobs_\u202evsc.csv", "1,\u202e\n\u202ex,Clerk\n")
+    expect(visit.page.locator("#chosen .file-name")).to_have_text("jobs_[U+202E]vsc.csv")
+    visit.page.get_by_role("button", name="Check only").click()
+    expect(visit.page.locator("#chosen .raw")).to_have_text(["1,[U+202E]", "[U+202E]x,Clerk"])
+    visit.page.get_by_role("button", name="Upload").click()
+    expect(visit.page.locator("#chosen .outcome")).to_contain_text("no row could be loaded")
+    expect(visit.page.locator("#chosen .raw")).to_have_text(["1,[U+202E]", "[U+202E]x,Clerk"])
+    assert "\u202e" not in visit.page.locator("body").inner_text()
+
+
 def test_errors_are_shown(cloud: Cloud, visit: Visit) -> None:
     visit.expected += ["status of 404", "status of 422"]
     visit.open("load?id=999999999")

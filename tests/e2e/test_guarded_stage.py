@@ -71,6 +71,28 @@ def test_the_command_line_names_the_role_that_a_token_lacks(guarded: Cloud, tmp_
     assert run(*upload).returncode == 0  # the command takes the token of the env file, which has the role operator
 
 
+def test_a_reader_sees_rejected_rows_only_with_the_right_to_see_rows(guarded: Cloud) -> None:
+    def make(*variables: str) -> str:
+        stage = {"STAGE": STAGE, "HIREFLOW_STATE_DIR": str(guarded.commands.state.folder)}
+        done = subprocess.run(
+            ["make", "-s", "token", "ROLE=reader", *variables],
+            cwd=ROOT, env={**os.environ, **stage}, capture_output=True, text=True, check=True, timeout=120,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    load = guarded.upload("departments.csv", "1,Staff\nx,Ada\n")
+    address = f"/loads/{load['id']}/rejects"
+    seen = {
+        rows: guarded.send("GET", address, headers={"Authorization": f"Bearer {make(*rows)}"})
+        for rows in ((), ("ROWS=0",), ("ROWS=1",))
+    }
+    assert [response.status for response in seen.values()] == [403, 403, 200]
+    assert seen["ROWS=1",].body["rejects"][0]["raw"] == "x,Ada"
+    assert "Ada" not in json.dumps(seen[()].body)
+    listed = guarded.commands.invoke("tokens", {"action": "list"})
+    assert [entry["rows"] for entry in listed][:3] == [True, False, False]
+
+
 def test_files_are_loaded_with_the_login_of_the_secret(guarded: Cloud) -> None:
     assert counts(guarded.upload("departments.csv", "1,Staff\n,x\n")) == (2, 1, 0, 0, 0, 1)
 
