@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from infra.local.runtime import log_streams
@@ -14,9 +15,11 @@ from infra.local.runtime.event_queue import Policy
 from infra.local.runtime.pool import Pool
 from infra.local.runtime.records import Credentials, Function, Json
 from infra.local.runtime.slots import acquire
+from infra.local.runtime.template import Release
 from infra.local.runtime.worker import Outcome
 
 PATIENCE = 2.0  # seconds that a request waits for a free worker
+_START = 10.0  # seconds that a request waits besides, while the first worker starts
 Key = tuple[str, str, str]
 
 
@@ -39,6 +42,7 @@ class Lambdas:
         self._starts = ThreadPoolExecutor(os.cpu_count() or 1, "start")
         self._pools: dict[Key, Pool] = {}
         self._deliveries: dict[Key, Delivery] = {}
+        self._releases: dict[Key, Release] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._early: list[tuple[Function, bytes]] = []  # events that came before the start
 
@@ -60,7 +64,12 @@ class Lambdas:
     async def request(self, function: Function, event: Any) -> Outcome | None:
         """Invoke a function and return the result, or None if no worker was free in time."""
         pool = self._pool(function)
-        if function.limit <= 0 or not await acquire(pool.slots, PATIENCE):
+        if function.limit <= 0:
+            return None
+        if pool.slots.full:  # after a cold start, all of the patience is left
+            with suppress(TimeoutError):
+                await asyncio.wait_for(pool.ready.wait(), _START)
+        if not await acquire(pool.slots, PATIENCE):
             return None
         # The invocation goes on even if the client disconnects, because a worker cannot be interrupted.
         return await asyncio.shield(asyncio.ensure_future(self._invoke_with_slot(pool, function, _json(event))))
@@ -75,8 +84,7 @@ class Lambdas:
 
     async def start_ahead(self, function: Function) -> None:
         """Start as many workers as there are cores, or as many as the function may have."""
-        release = self._in_scope(function.config, function.release, self._credentials, os.environ)
-        await self._pool(function).start_ahead(release, os.cpu_count() or 1)
+        await self._pool(function).start_ahead(self._release(function), os.cpu_count() or 1)
 
     def retire(self, key: Key) -> None:
         """End the idle workers of a function that was changed or deleted. Any thread may call this."""
@@ -93,8 +101,15 @@ class Lambdas:
         def log(stream: str, lines: str) -> None:
             self._in_scope(function.config, log_streams.append, f"/aws/lambda/{function.name}", stream, lines)
 
-        release = self._in_scope(function.config, function.release, self._credentials, os.environ)
-        return await pool.invoke(release, str(uuid.uuid4()), payload, log)
+        return await pool.invoke(self._release(function), str(uuid.uuid4()), payload, log)
+
+    def _release(self, function: Function) -> Release:
+        """Return the description of a function's code and settings. Make a new one only after they have changed."""
+        known = self._releases.get(function.key)
+        if known is None or known.key != function.release_key:
+            known = self._in_scope(function.config, function.release, self._credentials, os.environ)
+            self._releases[function.key] = known
+        return known
 
     def _pool(self, function: Function) -> Pool:
         key = function.key

@@ -27,6 +27,7 @@ class Pool:
         self._key = ""
         self._template: Template | None = None
         self._modules: list[str] = []
+        self.ready = asyncio.Event()  # whether there is a worker
         self._turn = asyncio.Lock()  # for the template, which does one thing at a time
 
     async def invoke(self, release: Release, request_id: str, event: bytes, log: Log) -> Outcome:
@@ -87,6 +88,15 @@ class Pool:
             worker.close()
 
     async def _started(self, release: Release) -> Worker:
+        """Return a new worker. Raises StartFailed."""
+        if not self._idle and not self._busy:
+            self.ready.clear()
+        try:
+            return await self._forked(release)
+        finally:
+            self.ready.set()  # even if the start has failed, so that nobody waits for it in vain
+
+    async def _forked(self, release: Release) -> Worker:
         """Return a new worker. If the template has ended, start another one and try once more. Raises StartFailed."""
         stream = self._stream()
         async with self._turn:

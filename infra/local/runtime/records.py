@@ -37,6 +37,11 @@ class Function:
         return parts[4], parts[3], self.name
 
     @property
+    def release_key(self) -> str:
+        """Return a text that changes with the code and the settings of the function."""
+        return f"{self.arn} {self.config.get('Version')} {self.config.get('RevisionId')}"
+
+    @property
     def limit(self) -> int:
         """Return how many events the function handles at the same time. 0 switches the function off."""
         reserved = self._record.get("concurrency")
@@ -70,7 +75,7 @@ class Function:
         }
         archive: bytes = self._record["code_zip"]
         return Release(
-            f"{version} {config.get('RevisionId')}",
+            self.release_key,
             str(config["Handler"]),
             about,
             {**inherited, **endpoint, **own, **reserved},

@@ -26,6 +26,10 @@ class Slots:
         return len(self._waiting)
 
     @property
+    def full(self) -> bool:
+        return self._taken >= self._limit
+
+    @property
     def limit(self) -> int:
         return self._limit
 
