@@ -9,9 +9,10 @@ from typing import Any
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Session
 from chalicelib.core import timestamps
+from chalicelib.core.answer_size import FirstRecords
 from chalicelib.core.errors import NotFound
 from chalicelib.ingest import open_rejects, orphans
-from chalicelib.ingest.reject_files import FirstRecords, records
+from chalicelib.ingest.reject_files import records
 from chalicelib.loads import history
 from chalicelib.loads.outcomes import CountedReason
 
