@@ -1,6 +1,5 @@
 """Handles GET /loads, GET /loads/{id} and GET /loads/{id}/rejects."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote, urlencode
@@ -13,6 +12,7 @@ from chalicelib.api.http.parameters import OneOf, Text, WholeNumber, query_value
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.core import timestamps
+from chalicelib.core.answer_size import FirstRecords
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.core.reasons import CODES
@@ -56,9 +56,11 @@ def list_loads() -> dict[str, object]:
     grace = services().settings.orphan_grace
     with services().database.session() as session:
         loads = history.listed(session, filters, limit=limit + 1, before=before, grace=grace)
-    page = loads[:limit]
-    more = str(page[-1].id) if len(loads) > limit else None
-    return {"loads": [timestamps.shown(vars(load)) for load in page], "next_cursor": more}
+    page = FirstRecords(limit)  # fewer than `limit` loads if an answer has no room for more
+    for load in loads:
+        page.add(timestamps.shown(vars(load)))
+    more = str(page.records[-1]["id"]) if len(page.records) < len(loads) else None
+    return {"loads": page.records, "next_cursor": more}
 
 
 @routes.route("/loads/{load_id}", content_types=["*/*"])
@@ -86,12 +88,10 @@ def show_rejects(load_id: str) -> Response:
     with parts.database.session() as session:
         summary = of_load(session, parts.storage.errored, wanted, chosen, parts.settings.orphan_grace)
         file = history.rejected_file(session, wanted) if as_csv else None
-    # The response has a URL with which anybody may read the reject file, so no cache may keep the response. ASCII
-    # escapes would make the response larger.
+    # The response has a URL with which anybody may read the reject file, so no cache may keep the response.
     headers: dict[str, str | list[str]] = {"Cache-Control": "no-store", "Vary": "Accept, Authorization"}
     if file is None:
-        body = json.dumps(vars(summary), ensure_ascii=False)
-        return Response(body, headers={**headers, "Content-Type": JSON})
+        return Response(vars(summary), headers={**headers, "Content-Type": JSON})
     return _csv(summary, file, headers, query)
 
 

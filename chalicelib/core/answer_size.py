@@ -2,7 +2,7 @@
 
 Lambda ends a request whose response is larger than 6 MB, and the client gets a 502, although the rows of the request
 are committed. Lambda puts the body into JSON of its own, and some of its runtimes escape all characters beyond ASCII
-there. So a body may be much larger inside Lambda than on its way to the client. All sizes here are sizes inside Lambda.
+there. So a body may be much larger inside Lambda than on its way to the client.
 """
 
 import json
@@ -10,8 +10,9 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-MAX_ANSWER: Final = 5_000_000  # bytes of a body
-ROOM: Final = 4_500_000  # bytes for the items of a list; the rest is for the other members of the answer
+MAX_ANSWER: Final = 5_000_000  # bytes of a body on its way to the client
+MAX_INSIDE: Final = 6_000_000  # bytes of a body inside Lambda
+ROOM: Final = 4_500_000  # bytes inside Lambda for the items of a list; the rest is for the other members of the answer
 _LONGEST_ESCAPE: Final = 12  # bytes of a character beyond the Basic Multilingual Plane
 
 
@@ -22,12 +23,14 @@ def size_of(body: str) -> int:
 
 def fits(body: str) -> bool:
     """Return whether a body is small enough for an answer. The size of most bodies needs no exact count."""
-    return len(body) * _LONGEST_ESCAPE <= MAX_ANSWER or size_of(body) <= MAX_ANSWER
+    if len(body) * _LONGEST_ESCAPE <= MAX_ANSWER:
+        return True
+    return len(body.encode("utf-8", "surrogatepass")) <= MAX_ANSWER and size_of(body) <= MAX_INSIDE
 
 
 class FirstRecords:
     """Collects the first records of a list, at most `limit` if it is given. Fewer are collected if an answer has no
-    room for more. `room` is in bytes."""
+    room for more. `room` is in bytes inside Lambda."""
 
     def __init__(self, limit: int | None, room: int = ROOM) -> None:
         self.records: list[Mapping[str, object]] = []

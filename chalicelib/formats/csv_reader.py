@@ -39,7 +39,7 @@ from chalicelib.formats.csv_patterns import (
     without_terminator,
 )
 from chalicelib.formats.csv_tokens import BEGINNING, Checkpoint, Clean, Record, Skipped, Token
-from chalicelib.formats.miscounted import Miscounted, never, shapes
+from chalicelib.formats.rejected_runs import RejectedRun, never, shapes
 
 CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
@@ -54,7 +54,7 @@ class Reader:
     """Reads `stream` once and yields tokens. The tokens cover all physical lines in order, without gaps.
 
     `stream` begins at `start`: it has the whole file, or the rest that an earlier CSV reader has not read. While
-    `counts_only` returns true, a run of lines with a wrong number of fields is one token.
+    `counts_only` returns true, a run of rejected lines may be one token.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Reader:
         self._clean = clean_lines(dataset, self._layout) if is_clean_possible else None
         self._decimals = decimals(dataset, self._layout)
         self._counts_only = counts_only
-        self._miscounted = shapes(self._layout.delimiter, len(self._layout.positions))
+        self._shapes = shapes(self._layout.delimiter, len(self._layout.positions))
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
         self._position = 0
@@ -98,7 +98,7 @@ class Reader:
         while self._more() or self._position < len(self._buffer):
             yield from self._clean_run()
             while self._position < len(self._buffer):
-                token = (self._miscounted_run() if self._counts_only() else None) or self._record()
+                token = (self._rejected_run() if self._counts_only() else None) or self._record()
                 if token is None:
                     break  # the record goes on after the end of the buffer
                 yield token
@@ -158,15 +158,15 @@ class Reader:
             self._advance(match.end(), lines)
             yield Skipped(self._line - lines, lines)
 
-    def _miscounted_run(self) -> Miscounted | None:
-        """Take a run of lines with a wrong number of fields as one token, or return None if there is none."""
+    def _rejected_run(self) -> RejectedRun | None:
+        """Take a run of rejected lines as one token, or return None if there is none."""
         if self._is_first or len(self._buffer) > MAX_RECORD:  # the buffer may have a line that is too long
             return None
-        for pattern, problem in self._miscounted:
+        for pattern, problem in self._shapes:
             if match := pattern.match(self._buffer, self._position):
                 lines = match.group().count(b"\n")
                 self._advance(match.end(), lines)
-                return Miscounted(self._line - lines, match.group(), lines, problem)
+                return RejectedRun(self._line - lines, match.group(), lines, problem)
         return None
 
     def _taken(self, run: bytes) -> Clean:

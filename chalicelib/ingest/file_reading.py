@@ -16,8 +16,8 @@ from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.csv_seeker import Seeker
 from chalicelib.formats.csv_tokens import BEGINNING, Checkpoint, Record, Token
 from chalicelib.formats.file_format import Format, describe
-from chalicelib.formats.miscounted import never
 from chalicelib.formats.pg_copy import CopyFormat, binary_format, text_format
+from chalicelib.formats.rejected_runs import never
 
 if TYPE_CHECKING:
     from chalicelib.formats.xlsx import Sheet

@@ -26,11 +26,7 @@ class RejectLines:
     def line(self, reject: Reject) -> bytes:
         """Return the line for a reject, with its line end."""
         raw = loadable(reject.raw.decode("utf-8", "replace"))
-        row = (
-            "null"
-            if reject.row is None
-            else _ENCODE({name: text and loadable(text) for name, text in reject.row.items()})
-        )
+        row = _ENCODE(reject.row and {name: text and loadable(text) for name, text in reject.row.items()})
         at = datetime.now(UTC).isoformat(timespec="microseconds")[: -len("+00:00")]
         whole = raw.encode() == reject.raw
         base64_of_raw = "" if whole else f', "raw_base64": "{base64.b64encode(reject.raw).decode("ascii")}"'

@@ -12,8 +12,8 @@ from chalicelib.core.rules import Checked, check_fields, check_unsplit, missing_
 from chalicelib.formats.csv_patterns import split
 from chalicelib.formats.csv_reader import MAX_RECORD
 from chalicelib.formats.csv_tokens import Record, Token
-from chalicelib.formats.miscounted import Miscounted
 from chalicelib.formats.pg_copy import LineFormat
+from chalicelib.formats.rejected_runs import RejectedRun
 from chalicelib.ingest import parents
 from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
@@ -113,7 +113,7 @@ class Stager:
                 self.oddities.add_row(checked.values)
                 return self._line.row(checked.values, self._apart(token)) + self._null_row * (token.lines - 1)
             self._set_aside(token, checked)
-        if isinstance(token, Miscounted):
+        if isinstance(token, RejectedRun):
             self._count(token)
             return self._null_row * token.lines
         return self._null_row * min(token.lines, MOST_EMPTY)
@@ -135,7 +135,7 @@ class Stager:
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
 
-    def _count(self, run: Miscounted) -> None:
+    def _count(self, run: RejectedRun) -> None:
         """Count a run of rejects that are not recorded."""
         self.received += run.lines
         self.rejected += run.lines

@@ -1,4 +1,4 @@
-"""Reads runs of lines that are rejected for the number of their fields.
+"""Reads runs of lines that are rejected for the same reason: the number of their fields, or a quote inside a field.
 
 A file of garbage has very many such lines. When its rejects are no longer recorded, a run of them is counted at once,
 because to make a record of each line takes most of the time of a load.
@@ -21,9 +21,9 @@ def never() -> bool:
 
 
 @dataclass(frozen=True)
-class Miscounted:
-    """A run of lines with too few fields, or of lines with too many. No line has a quote. `line` is the number of the
-    first line. `problem` has the general reason, which is the same for all lines."""
+class RejectedRun:
+    """A run of lines with the same problem. `line` is the number of the first line. `problem` has the general reason,
+    which is the same for all lines."""
 
     line: int
     data: bytes
@@ -44,14 +44,15 @@ class Miscounted:
 
 @cache
 def shapes(delimiter: bytes, width: int) -> tuple[tuple[re.Pattern[bytes], Problem], ...]:
-    """Return a pattern for runs of lines with too few fields, and one for too many, with their problems. `width` is the
-    right number of fields.
+    """Return patterns of runs of lines, with the problem of these lines: too few fields, too many, and a quote inside
+    the only field. `width` is the right number of fields.
 
     The patterns match only lines that are neither blank nor a header. A header has names at all places, whichever
     delimiter separates them, so no line has another delimiter than `delimiter`.
     """
     d, other = re.escape(delimiter), rb'[^"\n' + _DELIMITERS + rb"]*+"
-    seen = rb'[^"\n' + _DELIMITERS + rb"]*?[\x00\x21\x23-\x2b\x2d-\x3a\x3c-\x7b\x7d\x7e\xf8-\xff]" + other
+    visible = rb"[\x00\x21\x23-\x2b\x2d-\x3a\x3c-\x7b\x7d\x7e\xf8-\xff]"
+    seen = rb'[^"\n' + _DELIMITERS + rb"]*?" + visible + other
     found = []
     if width > 1:
         before = rb"(?:" + other + d + rb"){0,%d}" % (width - 2)
@@ -59,6 +60,9 @@ def shapes(delimiter: bytes, width: int) -> tuple[tuple[re.Pattern[bytes], Probl
         found.append((_run_of(few), _general(reasons.TOO_FEW_FIELDS, width)))
     many = other + rb"(?:" + d + other + rb"){%d,}" % (width - 1) + d + seen + rb"\n"
     found.append((_run_of(many), _general(reasons.TOO_MANY_FIELDS, width)))
+    if width > 1:  # otherwise, such a line may be a header
+        quoted = visible + other + rb'"[^\n' + _DELIMITERS + rb"]*+\n"
+        found.append((_run_of(quoted), reasons.QUOTE_INSIDE.of()))
     return tuple(found)
 
 
