@@ -24,6 +24,7 @@ from chalicelib.services import services
 STATUSES, KINDS = outcomes.STATUSES, outcomes.KINDS
 MAX_PAGE = 100
 _MAX_LOAD = 2**63 - 1
+TRUNCATED = "X-Truncated"  # the header of a CSV file that lacks requested rejects
 JSON, CSV = "application/json", "text/csv"
 
 LOAD_ID = WholeNumber("load_id", "the `load_id` in the response to an upload or a restore", high=_MAX_LOAD, example=1)
@@ -106,6 +107,8 @@ def _csv(
         raise NotFound(f"load {summary.load_id} has no dataset, and so no rejects")
     name = quote(reject_csv.file_name(dataset, file, summary.load_id))
     headers |= {"Content-Type": f"{CSV}; charset=utf-8", "Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+    if summary.truncated:
+        headers[TRUNCATED] = "true"
     if summary.next_cursor is not None:
         following = urlencode({**query, "cursor": summary.next_cursor})
         headers["Link"] = f'</loads/{summary.load_id}/rejects?{following}>; rel="next"'

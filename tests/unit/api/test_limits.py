@@ -5,6 +5,7 @@ import re
 
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core.answer_size import MAX_ANSWER
 from chalicelib.formats.gzip_stream import MAX_RATIO, MAX_UNPACKED
 from chalicelib.ingest.upload_forms import MAX_SIZE
 from infra.venv import ROOT
