@@ -6,6 +6,7 @@ import sys
 import time
 
 from bench.cases import CASES, Scale
+from bench.garbage import garbage
 from bench.gate import gate
 from bench.http import requests_per_second
 from bench.other import other
@@ -15,7 +16,7 @@ from infra.venv import ROOT
 
 QUICK = Scale(rows=100_000, large=500_000, huge=2_000_000, rounds=3)
 FULL = Scale(rows=1_000_000, large=5_000_000, huge=20_000_000, rounds=3)
-ALL = (*CASES, other, requests_per_second, gate)
+ALL = (*CASES, other, requests_per_second, gate, garbage)
 
 
 def main() -> int:

@@ -33,6 +33,6 @@ def sendable(response: Response) -> Response:
     if not isinstance(response.body, str | bytes):
         response.body = as_json(response.body)
     if isinstance(response.body, str) and not fits(response.body):
-        _log.error("the answer is too large", extra={"status": response.status_code, "characters": len(response.body)})
+        _log.error("the answer is too large", extra={"status": response.status_code})
         raise HireflowError(TOO_LARGE)
     return response

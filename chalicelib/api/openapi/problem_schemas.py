@@ -5,7 +5,7 @@ from http import HTTPStatus
 from chalicelib.api.http import access, origins, problems, requests
 from chalicelib.api.load_routes import MAX_PAGE
 from chalicelib.api.openapi.json_schema import COLUMNS, CORRELATION_ID, LOAD_ID, Json, closed, together
-from chalicelib.api.openapi.upload_schemas import CODE, SUMMARY
+from chalicelib.api.openapi.upload_schemas import CODE, SUMMARY, SUMMARY_OPTIONAL
 from chalicelib.core.declarations import NAMES
 from chalicelib.core.errors import TITLES
 
@@ -69,7 +69,8 @@ def problem_schemas() -> dict[str, Json]:
     refused["dependentRequired"] = together(("errors", "load_id"))
     batch = _problem(422, **SUMMARY)
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
-    batch["dependentRequired"] = together(SUMMARY)
+    counts = [name for name in SUMMARY if name not in SUMMARY_OPTIONAL]
+    batch["dependentRequired"] = {**together(counts), **{name: counts for name in SUMMARY_OPTIONAL}}
     at_fault: Json = {
         "enum": ["dataset", "filename", "size", *NAMES, None],
         "description": "null if the reason concerns the whole body",

@@ -119,9 +119,10 @@ SUMMARY: dict[str, Json] = {
         " response; the counts are complete, and `/loads/{load_id}/rejects` shows all rejected rows",
     },
 }
+SUMMARY_OPTIONAL = ("truncated",)
 BATCH = closed(
     SUMMARY,
-    optional=("truncated",),
+    optional=SUMMARY_OPTIONAL,
     description="received = inserted + updated + unchanged + superseded + rejected rows.",
 )
 _KEY = "uploads/7/jobs-new.csv"
