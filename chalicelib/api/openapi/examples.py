@@ -11,7 +11,7 @@ def example(schema: Json, components: Mapping[str, Json]) -> Any:
     """Return the first of the schema's own `examples`. Without `examples`, make an example from the parts of the
     schema.
 
-    An object that is made in this way has all its members, and a list has one item. A number is the least allowed
+    An object that is made in this way has all its members but those of special cases, and a list has one item. A number is the least allowed
     number. Raises LookupError for a text whose schema declares neither an example nor the allowed values.
     """
     if "examples" in schema:
@@ -25,6 +25,12 @@ def example(schema: Json, components: Mapping[str, Json]) -> Any:
     if "anyOf" in schema:
         return example(schema["anyOf"][0], components)
     return _of_type(schema, components)
+
+
+def _is_special(schema: Json, name: str) -> bool:
+    """Return whether a member of an object is present only in a special case, for example `truncated`: it may be left
+    out, and has only one value."""
+    return "const" in schema["properties"][name] and name not in schema.get("required", ())
 
 
 def refusal(check: Callable[[], object]) -> HireflowError:
@@ -41,7 +47,8 @@ def _of_type(schema: Json, components: Mapping[str, Json]) -> Any:
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) else kind  # if a schema has two types, the second is null
     if kind == "object":
-        return {name: example(part, components) for name, part in schema.get("properties", {}).items()}
+        shown = {name: part for name, part in schema.get("properties", {}).items() if not _is_special(schema, name)}
+        return {name: example(part, components) for name, part in shown.items()}
     if kind == "array":
         return [example(schema["items"], components)]
     if kind in ("integer", "number"):

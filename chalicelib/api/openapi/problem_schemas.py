@@ -70,7 +70,7 @@ def problem_schemas() -> dict[str, Json]:
     batch = _problem(422, **SUMMARY)
     batch["required"] = [name for name in batch["required"] if name not in SUMMARY]
     counts = [name for name in SUMMARY if name not in SUMMARY_OPTIONAL]
-    batch["dependentRequired"] = {**together(counts), **{name: counts for name in SUMMARY_OPTIONAL}}
+    batch["dependentRequired"] = {**together(counts), **dict.fromkeys(SUMMARY_OPTIONAL, counts)}
     at_fault: Json = {
         "enum": ["dataset", "filename", "size", *NAMES, None],
         "description": "null if the reason concerns the whole body",
