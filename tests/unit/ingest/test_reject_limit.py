@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chalicelib.cloud.buckets import Bucket
@@ -123,6 +123,10 @@ def tally(tokens: list[Token]) -> tuple[Any, ...]:
     return sum(token.lines for token in tokens), rejected, reasons.counted()
 
 
+@example([b"id;job", b"x"], b"\n", LAYOUTS[0])  # a header with another delimiter
+@example([b"job\tid", b"x"], b"\n", LAYOUTS[0])
+@example([b"\xef\xbb\xbf", b" ", b"x"], b"\n", LAYOUTS[0])  # blank lines
+@example([b"1,a,,", b"1,a, ,\xef\xbb\xbf", b"1,a,b"], b"\r\n", LAYOUTS[0])  # empty fields beyond the last column
 @given(LINES, st.sampled_from([b"\n", b"\r\n"]), st.sampled_from(LAYOUTS))
 def test_runs_are_counted_as_their_records_would_be(lines: list[bytes], end: bytes, layout: CsvLayout) -> None:
     dataset = EMPLOYEES if len(layout.positions) == len(EMPLOYEES.columns) else JOBS
