@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
-import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.cloud.database_errors import refused
+from chalicelib.cloud.statements import Connection
 from chalicelib.cloud.wire import Wire
 from chalicelib.core import deadline
 from chalicelib.core.errors import ConfigurationError, DatabaseUnavailable, TooManyConnections
@@ -49,7 +49,7 @@ class Connector:
     name: str
     timeout: float
 
-    def connect(self, url: str) -> tuple[pg8000.native.Connection, Wire]:
+    def connect(self, url: str) -> tuple[Connection, Wire]:
         """Return a new connection and its socket. Raises DatabaseUnavailable, and TooManyConnections if the server has
         no room for another connection."""
         address = Address.of(url)
@@ -58,7 +58,7 @@ class Connector:
         except OSError as error:
             raise DatabaseUnavailable("the database cannot be reached") from error
         try:
-            connection = pg8000.native.Connection(
+            connection = Connection(
                 address.user,
                 host=address.host,
                 port=address.port,
