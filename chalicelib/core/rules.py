@@ -7,7 +7,7 @@ A row may leave out a column that is optional or has a default. An optional colu
 empty field of a CSV file, or null in JSON.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from itertools import repeat
@@ -21,6 +21,7 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import ABSENT, Broken, Missing, Value, decoded, readable
 from chalicelib.core.reasons import Problem
 
+MOST_UNKNOWN_KEYS = 20  # the reasons of a row name at most this many unknown keys
 _NOTHING = frozenset[int]()
 
 
@@ -115,8 +116,17 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     checked = _check(_rules(dataset, id_optional), sent)
     if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
         return checked
-    unknown = [reasons.UNKNOWN_COLUMN.of(name=_shown(name)) for name in row if name not in dataset.column_names]
-    return checked._replace(problems=checked.problems + tuple(unknown))
+    return checked._replace(problems=checked.problems + tuple(_unknown_keys(dataset, row)))
+
+
+def _unknown_keys(dataset: Dataset, row: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each of the first unknown keys, and one for all others together. A row may have hundreds of
+    thousands of them."""
+    unknown = [name for name in row if name not in dataset.column_names]
+    for name in unknown[:MOST_UNKNOWN_KEYS]:
+        yield reasons.UNKNOWN_COLUMN.of(name=_shown(name))
+    if len(unknown) > MOST_UNKNOWN_KEYS:
+        yield reasons.FURTHER_UNKNOWN_COLUMNS.of(number=len(unknown) - MOST_UNKNOWN_KEYS)
 
 
 def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = False) -> Checked:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any
 
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
@@ -35,28 +35,6 @@ class SentRows:
     correlation_id: str | None = None
 
 
-class RejectedRow(TypedDict):
-    """A rejected row of a batch. `index` counts from 0; `row` is the row as it was sent."""
-
-    index: int
-    reasons: list[str]
-    fields: list[str]
-    codes: list[str]
-    row: object
-
-
-class BatchSummary(TypedDict):
-    """The response to a request with a batch of rows."""
-
-    load_id: int
-    received: int
-    inserted: int
-    updated: int
-    unchanged: int
-    superseded: int
-    rejected: list[RejectedRow]
-
-
 @dataclass
 class Upload:
     """The result of a request. `ids` has the id of every accepted row, and None for every rejected row."""
@@ -71,26 +49,6 @@ class Upload:
     def outcome(self) -> str:
         """The outcome of a request with a single, accepted row."""
         return next(name for name in ("inserted", "updated", "unchanged") if getattr(self.counts, name))
-
-    def summary(self) -> BatchSummary:
-        return {
-            "load_id": self.load_id,
-            "received": self.counts.received,
-            "inserted": self.counts.inserted,
-            "updated": self.counts.updated,
-            "unchanged": self.counts.unchanged,
-            "superseded": self.counts.superseded,
-            "rejected": [
-                {
-                    "index": r.place,
-                    "reasons": r.reasons,
-                    "fields": r.fields,
-                    "codes": r.codes,
-                    "row": self.sent[r.place],
-                }
-                for r in self.rejects
-            ],
-        }
 
 
 def upload(
