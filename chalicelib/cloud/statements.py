@@ -19,13 +19,13 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
     def run(self, sql: str, stream: Any = None, **params: Any) -> Any:
         if not params and stream is None:
             return super().run(sql)
-        statement, values = _parsed(sql)
+        statement, values = parsed(sql)
         self._context = self.execute_unnamed(statement, values(params), stream=stream)
         return self._context.rows
 
 
 @lru_cache(_MOST)
-def _parsed(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+def parsed(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
     """Return a statement with the numbers of its parameters instead of their names, and a function that puts the values
     of the parameters in their order."""
     statement, values = pg8000.native.to_statement(sql)
