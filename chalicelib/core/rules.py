@@ -10,6 +10,7 @@ empty field of a CSV file, or null in JSON.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -74,7 +75,7 @@ def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
             columns = [column for column in dataset.columns if column.name in names]
             if all(_are_usual(c, values) for c, values in zip(columns, zip(*whole, strict=True), strict=True)):
                 if len(names) == len(dataset.columns):
-                    return [Checked(values, ()) for values in whole]
+                    return list(map(Checked, whole, repeat(())))
                 left_out = frozenset(at for at, name in enumerate(dataset.column_names) if name not in names)
                 return [Checked(tuple(map(row.get, dataset.column_names)), (), left_out) for row in rows]
     return [check_object(dataset, row, id_optional=True) for row in rows]
@@ -88,7 +89,7 @@ def _common_columns(dataset: Dataset, rows: Sequence[Any]) -> list[str]:
     width = len(first)
     if len(names) < width or not all(column.may_be_absent or column.name in first for column in dataset.columns):
         return []
-    return names if all(type(row) is dict and len(row) == width for row in rows) else []
+    return names if set(map(type, rows)) == {dict} and set(map(len, rows)) == {width} else []
 
 
 def _are_usual(column: Column, values: Sequence[Any]) -> bool:

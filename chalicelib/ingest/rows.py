@@ -15,7 +15,7 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.core.reasons import NO_FREE_ID, Problem
 from chalicelib.core.rules import Checked, check_objects, missing_parent
-from chalicelib.ingest import json_rows, merge, orphans, parents
+from chalicelib.ingest import array_rows, merge, orphans, parents
 from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
 from chalicelib.ingest.rejects import Reject, row_of_object
 from chalicelib.loads import outcomes
@@ -150,6 +150,8 @@ class _Request:
             if self.patience.shrunk():
                 merge.wait_at_most(self.session, self.patience.left())
             existing = parents.existing(self.session, parent, wanted, lock=True)
+            if existing.issuperset(wanted):
+                continue
             for i, parent_id in enumerate(wanted):
                 if parent_id is not None and parent_id not in existing:
                     problems[i] = (*problems[i], missing_parent(column.name, parent_id))
@@ -176,13 +178,15 @@ class _Request:
         return ids
 
     def _merged(self, ids: Sequence[int | None]) -> Counts:
-        received, names = len(self.rows), ("seq", *self.dataset.column_names)
+        received = len(self.rows)
         accepted = [i for i, row_id in enumerate(ids) if row_id is not None]
         if not accepted:
             return Counts(received=received, rejected=received)
-        rows = [dict(zip(names, (i, ids[i], *self.checked[i].values[1:]), strict=True)) for i in accepted]
-        relation = json_rows.relation(self.dataset, rows, [self.checked[i].left_out for i in accepted])
-        merged = merge.upsert(self.session, self.dataset, relation, rows=json.dumps(rows))
+        rows = [self.checked[i] for i in accepted]
+        _, *columns = zip(*(row.values for row in rows), strict=True)
+        of_ids = [ids[i] for i in accepted]
+        relation, arrays = array_rows.relation(self.dataset, [of_ids, *columns], [row.left_out for row in rows])
+        merged = merge.upsert(self.session, self.dataset, relation, params=arrays)
         return merged.counts(received, rejected=received - len(accepted))
 
     def _record(self, result: Upload) -> int:

@@ -12,13 +12,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chalicelib.core import shares
 from infra.deploy import plan, project
 from infra.deploy.policies import deployed_name
 from infra.deploy.target import Target
 
 INGEST, API = "ingest", "api_handler"
-_INGEST = 20  # loads at the same time; further loads would only wait for locks and for the CPU of the database
-_OF_OTHERS = 2  # instances of each other function; a schedule may start a second one while the first one still runs
 _FEWEST = {INGEST: 5, API: 20}  # a smaller limit would do more harm than a burst
 _LEFT = 100  # Lambda does not reserve the last 100 executions of an account. A new account may have a quota of only 10
 _INGEST_OF_CORE, _API_OF_CORE = 2, 8  # workers of this machine; most workers wait for the database most of the time
@@ -46,9 +45,8 @@ def wanted(connections: int, others: int) -> dict[str, int]:
 
     All functions together stay below the number of connections. A function without an entry gets no reservation.
     """
-    free = max(connections - 1 - _OF_OTHERS * others, 0)
-    ingest = min(_INGEST, free // 2)
-    return {name: number for name, number in ((INGEST, ingest), (API, free - ingest)) if number and ingest}
+    files, api = shares.of_files_and_api(connections, others)
+    return {name: number for name, number in ((INGEST, files), (API, api)) if number and files}
 
 
 def of_machine(connections: int, others: Collection[str], cores: int) -> dict[str, int]:

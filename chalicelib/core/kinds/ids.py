@@ -52,12 +52,13 @@ class Id(Integer):
     def check(self, value: Any) -> int:
         """Accept decimal digits, or an int that is not a bool, from 1 to 2147483647."""
         if type(value) is not int:
-            value = present(value)
-            if isinstance(value, float):
-                value = json_numbers.whole(value)
-            if isinstance(value, str) and (whole := WHOLE.fullmatch(value)):
-                value = whole[1]
-            if isinstance(value, str) and value.isascii() and value.isdigit():
+            if not _are_digits(value):  # most ids are digits, so this test comes first
+                value = present(value)
+                if isinstance(value, float):
+                    value = json_numbers.whole(value)
+                if isinstance(value, str) and (whole := WHOLE.fullmatch(value)):
+                    value = whole[1]
+            if _are_digits(value):
                 digits = value.lstrip("0")
                 value = int(digits) if 0 < len(digits) <= len(str(MAX_ID)) else 0
         if type(value) is not int or not 1 <= value <= MAX_ID:
@@ -71,6 +72,10 @@ class Id(Integer):
         about = f"a whole number from 1 to {MAX_ID} such as 12 or 12.0, as a number or a string"
         digits = {"type": "string", "pattern": json_patterns.surrounded(json_patterns.up_to(MAX_ID) + r"(?:\.0+)?")}
         return about, {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_ID}, digits]}
+
+
+def _are_digits(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdigit()
 
 
 def integers(typecode: str, field: memoryview) -> "array[int]":

@@ -101,6 +101,17 @@ def test_writers_of_the_same_groups_do_not_deadlock(database: Database, database
         assert session.scalar("SELECT sum(q2) FROM quarterly_hires") == 6 * 15 * 9
 
 
+def test_a_writer_locks_its_dataset_before_it_sums_up(database: Database) -> None:
+    """The summary merges, which is right only for one writer at a time. Triggers fire in the order of their names."""
+    with database.session() as session:
+        names = "SELECT tgname FROM pg_trigger WHERE tgrelid = 'hired_employees'::regclass AND NOT tgisinternal"
+        triggers = {name for [name] in session.run(names)}
+    for event in ("insert", "update", "delete"):
+        locking, summing = f"hired_employees_note_{event}", f"hired_employees_sum_{event}"
+        assert {locking, summing} <= triggers
+        assert locking < summing
+
+
 def test_names_are_ordered_by_byte(database: Database) -> None:
     names = ["Zoo", "apple", "Émile", "Apple", "zoo"]
     with database.session() as session:
