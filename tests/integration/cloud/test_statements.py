@@ -10,6 +10,8 @@ import pytest
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.purposes import Purpose
+from chalicelib.core import deadline
 from tests.integration.cloud.test_database import Front
 
 SYNC = b"S\0\0\0\4"  # the message after which the client waits for the server
@@ -27,6 +29,47 @@ def test_a_statement_with_parameters_takes_one_round_trip(front: Front) -> None:
         before = front.sent.count(SYNC)
         assert session.run("SELECT CAST(:a AS int) + 1, :b", a=1, b="x") == [[2, "x"]]
         assert front.sent.count(SYNC) == before + 1
+
+
+def statement_timeout(session: Session) -> int:
+    """Return the statement timeout of a connection in milliseconds."""
+    return int(session.scalar("SELECT CAST(setting AS int) FROM pg_settings WHERE name = 'statement_timeout'"))
+
+
+PING = b"SET statement_timeout"
+
+
+@pytest.mark.parametrize(("trust", "pings"), [(60.0, 0), (0.0, 1)])
+def test_a_connection_that_was_just_used_needs_no_ping(front: Front, trust: float, pings: int) -> None:
+    with closing(Database(front.url, tls="disable", purpose=Purpose(trust=trust))) as database:
+        for _ in range(2):  # the first session has less time, because it also opens the connection
+            with deadline.within(20), database.session() as session:
+                session.run("SELECT 1")
+        before = front.sent.count(PING)
+        with deadline.within(20), database.session() as session:
+            assert 18_500 < statement_timeout(session) <= 19_500
+        assert front.sent.count(PING) == before + pings
+
+
+def test_a_connection_gets_another_statement_timeout_although_it_was_just_used(database_url: str) -> None:
+    with closing(Database(database_url, tls="disable", purpose=Purpose(trust=60))) as database:
+        for seconds in (20, 4, 20):
+            with deadline.within(seconds), database.session() as session:
+                assert 1000 * seconds - 1500 < statement_timeout(session) <= 1000 * seconds - 500
+        with database.session() as session:
+            assert statement_timeout(session) == 0
+
+
+def test_a_connection_that_the_server_has_ended_is_replaced_although_it_was_just_used(
+    database_url: str, cleaner: Database
+) -> None:
+    with closing(Database(database_url, tls="disable", purpose=Purpose(trust=60))) as database:
+        with deadline.within(20), database.session() as session:
+            pid = session.scalar("SELECT pg_backend_pid()")
+        with cleaner.session() as admin:
+            admin.run("SELECT pg_terminate_backend(:pid, 10000)", pid=pid)  # waits for the end
+        with deadline.within(20), database.session() as session:
+            assert session.scalar("SELECT pg_backend_pid()") != pid
 
 
 @pytest.mark.parametrize(
