@@ -11,7 +11,7 @@ from pg8000.converters import timestamptz_in
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.cloud.database_errors import refused
-from chalicelib.cloud.pipelining import PipelinedConnection
+from chalicelib.cloud.statements import Connection
 from chalicelib.cloud.wire import Wire
 from chalicelib.core import deadline
 from chalicelib.core.errors import ConfigurationError, DatabaseUnavailable, TooManyConnections
@@ -52,7 +52,7 @@ class Connector:
     name: str
     timeout: float
 
-    def connect(self, url: str) -> tuple[PipelinedConnection, Wire]:
+    def connect(self, url: str) -> tuple[Connection, Wire]:
         """Return a new connection and its socket. Raises DatabaseUnavailable, and TooManyConnections if the server has
         no room for another connection."""
         address = Address.of(url)
@@ -61,7 +61,7 @@ class Connector:
         except OSError as error:
             raise DatabaseUnavailable("the database cannot be reached") from error
         try:
-            connection = PipelinedConnection(
+            connection = Connection(
                 address.user,
                 host=address.host,
                 port=address.port,

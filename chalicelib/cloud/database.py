@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.cloud.connecting import Address, Connector, waiting_for_room
 from chalicelib.cloud.database_errors import translated
 from chalicelib.cloud.purposes import ANY, Purpose
+from chalicelib.cloud.statements import Connection
 from chalicelib.cloud.wire import Wire
 from chalicelib.core import deadline
 from chalicelib.core.errors import DatabaseUnavailable, HireflowError, OutOfTime, TooManyConnections, Unavailable
@@ -53,7 +53,7 @@ class SupportsWrite(Protocol):
 class Session:
     """One open connection. SQL statements have `:name` parameters."""
 
-    def __init__(self, connection: pg8000.native.Connection, wire: Wire) -> None:
+    def __init__(self, connection: Connection, wire: Wire) -> None:
         self._connection, self._wire = connection, wire
         self.broken = False
         self._idle_since: float | None = None  # None while a statement runs

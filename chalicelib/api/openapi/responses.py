@@ -59,6 +59,10 @@ OWN_HEADERS: dict[str, Json] = {
         **_header("the path of the next part, if more rejects follow", '</loads/7/rejects?cursor=50000>; rel="next"'),
         "required": False,
     },
+    "X-Truncated": {
+        **_header("`true` if the CSV file lacks requested rejects, because the reject file lacks them", "true"),
+        "required": False,
+    },
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
     "X-Content-Type-Options": _header("forbids the browser to guess the media type", "nosniff"),
 }
