@@ -1,5 +1,6 @@
 """Tests statements with parameters, which the driver sends in one round trip, and the values that they return."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -12,7 +13,9 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.purposes import Purpose
 from chalicelib.core import deadline
+from chalicelib.services import services
 from tests.integration.cloud.test_database import Front
+from tests.integration.http_api import Api
 
 SYNC = b"S\0\0\0\4"  # the message after which the client waits for the server
 
@@ -136,3 +139,23 @@ def test_a_failed_statement_ends_its_transaction(database: Database) -> None:
 def test_a_missing_parameter_is_named(database: Database) -> None:
     with database.session() as session, pytest.raises(InterfaceError, match="placeholder 'b'"):
         session._connection.run("SELECT :a, :b", a=1)
+
+
+def test_a_report_takes_one_round_trip(front: Front, api: Api) -> None:
+    services().database.close()
+    vars(services())["database"] = Database(front.url, tls="disable", purpose=Purpose(trust=60))
+    for _ in range(2):  # the first request also opens the connection
+        assert api.get("/department/hires/top/2021").status == 200
+    before = waits(front)
+    shown = api.get("/department/hires/top/2021")
+    assert (shown.status, waits(front) - before) == (200, 1)
+    known = {"If-None-Match": shown.headers["ETag"]}
+    again = api.send("GET", "/department/hires/top/2021", headers=known)
+    assert (again.status, waits(front) - before) == (304, 2)
+    services().database.close()
+
+
+def waits(front: Front) -> int:
+    """Return how often the client has waited for the server: after each Sync, and after each query without
+    parameters."""
+    return front.sent.count(SYNC) + len(re.findall(rb"Q\0\0..(?:SELECT|SET|BEGIN|COMMIT|SHOW)", front.sent, re.DOTALL))
