@@ -59,10 +59,10 @@ def test_a_server_that_is_being_shut_down_is_found() -> None:
     with temporary() as server, closing(Database(server.url, tls="disable")) as open_database:
         with open_database.session() as session:
             session.run("SELECT 1")
-        pid = int((server.data / "postmaster.pid").read_text().split()[0])
+        url, pid = server.url, int((server.data / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGTERM)  # the server waits for the end of the open connection
         until = time.monotonic() + 10
-        while (found := examine(Database(server.url, tls="disable"))) == WORKS:
+        while (found := examine(Database(url, tls="disable"))) == WORKS:
             assert time.monotonic() < until
         assert found == DatabaseState("the database is starting or being shut down", answers=False)
 
