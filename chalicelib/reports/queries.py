@@ -11,16 +11,25 @@ from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, 
 from chalicelib.reports.hires import ACTIVE
 
 _SEPARATOR = 3  # the JSON text has at least 3 bytes between two rows
+_VERSION = "SELECT string_agg(dataset || '=' || version, ' ' ORDER BY dataset) FROM dataset_state"
 
 
 def version(session: Session) -> str:
     """Return a text that changes whenever a dataset changes. In a transaction that began with SNAPSHOT, the text and
     the reports that are read belong to the same state of the datasets."""
-    return str(session.scalar("SELECT string_agg(dataset || '=' || version, ' ' ORDER BY dataset) FROM dataset_state"))
+    return str(session.scalar(_VERSION))
 
 
 def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
-    """Return the rows of a report as a JSON list of objects with the columns of the variant. If the report has a
+    """Return the JSON text of `with_version`, which may raise Unprocessable."""
+    return with_version(session, report, span, scope)[1]
+
+
+def with_version(session: Session, report: Report, span: Span, scope: Scope) -> tuple[str, str]:
+    """Return the `version` and the report as JSON. One statement reads both, so they belong to the same state of the
+    datasets, even without a transaction.
+
+    The JSON text has the rows of the report as a list of objects with the columns of the variant. If the report has a
     `member`, the text is an object with that list.
 
     Raises Unprocessable if the text would be too large for an answer.
@@ -28,16 +37,17 @@ def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
     columns = report.variants[span].columns
     names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]
     row_bytes = " + ".join([str(_bytes_beside_names(columns)), *names])
-    text = session.scalar(
+    [[text, version_read]] = session.run(
         f"WITH r AS MATERIALIZED ({limited(report, span)})"  # makes no text if the rows are too large
         f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_ANSWER}"
         " THEN (SELECT CAST(coalesce(json_agg(shown.*), '[]') AS text)"
-        f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END FROM r",
+        f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END, ({_VERSION}) FROM r",
         **asdict(scope),
     )
     if text is None or not fits(text):
         raise Unprocessable(_too_large(report, span, scope))
-    return json.dumps({report.member: json.loads(text)}, ensure_ascii=False) if report.member else str(text)
+    whole = json.dumps({report.member: json.loads(text)}, ensure_ascii=False) if report.member else str(text)
+    return str(version_read), whole
 
 
 def first_rows(
