@@ -21,7 +21,7 @@ _LARGEST = 5 * 1024**3  # the most bytes of a file in a form
 MOST = 64 * 1024  # the most bytes before the file; S3 accepts 20 KB
 # The type must have exactly one parameter. Otherwise ministack's parser might find another boundary than this one.
 _TYPE = re.compile(r'multipart/form-data; *boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1', re.IGNORECASE)
-_NAME = re.compile(rb'(?:^|\r\n)content-disposition: *form-data; *name=(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
+NAME = re.compile(rb'(?:^|\r\n)content-disposition: *form-data; *name=(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
 _FIELDS = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
 
 SecretOf = Callable[[str, str], str]
@@ -75,7 +75,7 @@ class Form:
         fields: dict[str, str] = {}
         for part in parts:
             head, blank, value = part.partition(b"\r\n\r\n")
-            name = _NAME.search(head) if blank else None
+            name = NAME.search(head) if blank else None
             if blank and name is None:
                 raise malformed("a part of the form has no name")
             if name is None:
