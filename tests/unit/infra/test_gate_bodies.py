@@ -127,10 +127,13 @@ def example(letter: bytes = b"a") -> bytes:
 
 
 def accepted(check: Chunks, body: bytes, size: int = 4096) -> bool:
-    try:
+    async def check_all() -> None:
         for piece in pieces(body, size):
-            check.feed(piece)
-        asyncio.run(check.end())
+            await check.feed(piece)
+        await check.end()
+
+    try:
+        asyncio.run(check_all())
     except Refused:
         return False
     return True
