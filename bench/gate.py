@@ -37,7 +37,7 @@ def gate(rig: Rig, scale: Scale) -> Iterator[Result]:
     gated = EmbeddedAws(rig.folder / "gated")
     gated.start(ports.free_port())
     try:
-        with _ungated(rig.folder / "ungated", gated.home) as port:
+        with ungated(rig.folder / "ungated", gated.home) as port:
             servers = [(gated.port() or 0), port]
             yield _put(servers, gated.credentials, 2 * scale.rounds)
             yield from _requests(servers, gated.credentials, 2 * scale.rounds)
@@ -46,7 +46,7 @@ def gate(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 
 @contextmanager
-def _ungated(folder: Path, gated: Path) -> Iterator[int]:
+def ungated(folder: Path, gated: Path) -> Iterator[int]:
     """Run an embedded AWS without the gate. It has the same credentials as the one with the gate. Yield its port."""
     folder.mkdir()
     shutil.copyfile(gated / "credentials.json", folder / "credentials.json")
