@@ -125,7 +125,8 @@ def environment(report: Callable[[str], None]) -> Path:
 def _code() -> str:
     """Return a hash of the embedded AWS's code. A running instance with another hash is outdated."""
     names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "unpacked", "aws")
-    parts = (path for folder in ("gate", "objects") for path in sorted((_HERE / folder).glob("*.py")))
+    folders = ("gate", "objects", "runtime")
+    parts = (path for folder in folders for path in sorted((_HERE / folder).glob("*.py")))
     files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *parts]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
