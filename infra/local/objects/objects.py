@@ -12,7 +12,7 @@ from infra.local.gate.app import App, Send
 from infra.local.gate.bodies import Disconnected, Receive
 from infra.local.objects import checksums
 from infra.local.objects.framing import Incomplete, SentForm
-from infra.local.objects.receiving import HELD, Receiving, ToDisk, in_thread
+from infra.local.objects.receiving import HELD, Receiving, ToDisk
 from infra.local.objects.stored import Stored, joined, kept
 
 Record = dict[str, Any]
@@ -82,10 +82,7 @@ def _sender(original: Function, app: Any) -> Function:
             await original(send, status, headers, body, head=head)
             return
         await send({"type": "http.response.start", "status": status, "headers": app._asgi_header_list(headers)})
-        pieces = body.pieces()
-        while piece := await in_thread(lambda: next(pieces, b"")):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": body})
 
     return sent
 

@@ -1,15 +1,12 @@
 """Writes the bodies of large requests to S3 to files, while they arrive."""
 
-import asyncio
 import errno
 import hashlib
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
 
 from infra.local.gate import signatures
 from infra.local.gate.app import App, Send
@@ -19,25 +16,26 @@ from infra.local.gate.request_types import RequestType, type_of
 from infra.local.gate.signatures import Head
 from infra.local.objects import checksums
 from infra.local.objects.framing import Body, Headers, Incomplete, framing
+from infra.local.objects.sending import in_thread, streaming
 from infra.local.objects.stored import PIECE, Stored, Temporary
 
-T = TypeVar("T")
 HELD = 256 * 1024  # bytes; ministack reads a body of at most this length into memory
 _SPARE = 64 * 1024 * 1024  # bytes of the disk that stay free, for the state and for small objects
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Requests for these parts of an object have small bodies, which ministack parses.
 _SUBRESOURCES = {"acl", "annotation", "legal-hold", "retention", "tagging"}
-# The threads are not asyncio's own, because functions may occupy all of those.
-_WRITERS = ThreadPoolExecutor(2, "bodies")
 
 
 class ToDisk:
-    """Passes requests to `inner`. The `receive` of a request to S3 with a large body is a `Receiving`."""
+    """Passes requests to `inner`, and sends the bodies that are `Stored`. The `receive` of a request to S3 with a large
+    body is a `Receiving`."""
 
     def __init__(self, inner: App, folder: Path) -> None:
         self._inner, self._folder = inner, folder
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            send = streaming(receive, send)
         if scope["type"] == "http" and scope["method"] in ("PUT", "POST"):
             head = Head.of(scope)
             if _length(head) > HELD and _is_object(head, scope["path"]):
@@ -118,11 +116,6 @@ class Sink:
                     if error.errno in _FULL:
                         raise _full("the disk is full") from error
                     raise
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Read or write a file in a thread, so that other requests go on meanwhile."""
-    return await asyncio.get_running_loop().run_in_executor(_WRITERS, work)
 
 
 def _length(head: Head) -> int:
