@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,8 +133,10 @@ class _Files:
 
 def _in_file(path: str) -> bytes | Stored:
     """Return the body in the file of an object. Raises FileNotFoundError."""
-    stored = Stored.of_object(path)
-    return bytes(stored) if len(stored) <= HELD else stored
+    with Path(path).open("rb") as file:
+        if os.fstat(file.fileno()).st_size <= HELD:
+            return file.read()
+    return Stored.of_object(path)
 
 
 def _md5(data: Any) -> Any:

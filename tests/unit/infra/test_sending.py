@@ -66,8 +66,11 @@ def test_bytes_pass_unchanged() -> None:
     async def receive() -> Any:
         raise AssertionError
 
+    async def respond() -> None:
+        await streaming(receive, send)(message)
+
     message = {"type": "http.response.body", "body": b"abc", "more_body": False}
-    asyncio.run(streaming(receive, send)(message))
+    asyncio.run(respond())
     assert seen == [message]
 
 
