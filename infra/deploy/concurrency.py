@@ -56,9 +56,10 @@ def of_machine(connections: int, others: Collection[str], cores: int) -> dict[st
 
     All functions together stay below the number of connections, as long as this number allows one of each.
     """
-    free = max(connections - 1 - _OF_OTHERS * len(others), 2)
+    of_others = _OF_OTHERS if connections > _OF_OTHERS * (len(others) + 2) else 1
+    free = max(connections - 1 - of_others * len(others), 2)
     ingest = min(_INGEST_OF_CORE * cores, _INGEST, free // 2)
-    return {INGEST: ingest, API: min(_API_OF_CORE * cores, free - ingest), **dict.fromkeys(others, _OF_OTHERS)}
+    return {INGEST: ingest, API: min(_API_OF_CORE * cores, free - ingest), **dict.fromkeys(others, of_others)}
 
 
 def affordable(wishes: Mapping[str, int], room: int) -> dict[str, int]:
