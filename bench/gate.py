@@ -1,4 +1,4 @@
-"""Measures the cost of the gate of the embedded AWS: it sends the same requests with the gate and without it."""
+"""Measures the cost of the gate of the embedded AWS and of bodies on disk, compared with ministack alone."""
 
 import io
 import os
@@ -37,16 +37,17 @@ def gate(rig: Rig, scale: Scale) -> Iterator[Result]:
     gated = EmbeddedAws(rig.folder / "gated")
     gated.start(ports.free_port())
     try:
-        with _ungated(rig.folder / "ungated", gated.home) as port:
+        with ungated(rig.folder / "ungated", gated.home) as port:
             servers = [(gated.port() or 0), port]
             yield _put(servers, gated.credentials, 2 * scale.rounds)
+            yield _get(servers, gated.credentials, 2 * scale.rounds)
             yield from _requests(servers, gated.credentials, 2 * scale.rounds)
     finally:
         gated.stop()
 
 
 @contextmanager
-def _ungated(folder: Path, gated: Path) -> Iterator[int]:
+def ungated(folder: Path, gated: Path) -> Iterator[int]:
     """Run an embedded AWS without the gate. It has the same credentials as the one with the gate. Yield its port."""
     folder.mkdir()
     shutil.copyfile(gated / "credentials.json", folder / "credentials.json")
@@ -98,6 +99,21 @@ def _put(servers: list[int], credentials: Settings, rounds: int) -> Result:
             if turn:
                 seconds[index].append(time.perf_counter() - start)
     return Result("PUT of 100 MB through the gate", "without the gate", seconds[0], seconds[1], 1.1)
+
+
+def _get(servers: list[int], credentials: Settings, rounds: int) -> Result:
+    """Measure reads of the large object. The server with the gate keeps bodies on disk only, and ministack alone reads
+    them into memory."""
+    seconds: list[list[float]] = [[], []]
+    clients = [_client(port, credentials, "s3") for port in servers]
+    for turn in range(1 + rounds):
+        for index, s3 in enumerate(clients):
+            start = time.perf_counter()
+            body = s3.get_object(Bucket="bench", Key="large")["Body"]
+            assert sum(map(len, body.iter_chunks(1024 * 1024))) == LARGE
+            if turn:
+                seconds[index].append(time.perf_counter() - start)
+    return Result("GET of 100 MB through the gate", "without the gate", seconds[0], seconds[1], 1.1)
 
 
 def _requests(servers: list[int], credentials: Settings, rounds: int) -> Iterator[Result]:

@@ -19,7 +19,8 @@ routes = Blueprint(__name__)
 @endpoint
 def uploads() -> Response:
     request, parts = routes.current_request, services()
-    ordered = order_upload(parts.database, parts.storage, json_body(request), correlation_id=correlation_id(request))
+    limit, correlated = parts.settings.upload_limit, correlation_id(request)
+    ordered = order_upload(parts.database, parts.storage, json_body(request), limit=limit, correlation_id=correlated)
     return Response(vars(ordered), status_code=201)
 
 

@@ -112,6 +112,14 @@ class Settings:
         " wait for their department or job are always in the file",
         "100000",
     )
+    upload_limit: int = setting(
+        "UPLOAD_LIMIT",
+        setting_kinds.whole(1, 5 * 2**30, "bytes"),
+        "the largest file for which `POST /uploads` gives a form; on `local`, S3 accepts no larger request than the"
+        " default",
+        "5368709120",
+        local="1073741824",
+    )
     database_connections: int = setting(
         "DATABASE_CONNECTIONS",
         setting_kinds.whole(1, 262_143),

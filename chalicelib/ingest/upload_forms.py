@@ -29,6 +29,7 @@ _MEMBERS = ("dataset", "filename", "size")
 _NUMBERS = ("max-rejected", "corrects")
 _PATH = re.compile(r"[/\\]")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and surrogates
+_LARGER = "send a larger file to the landing bucket in parts, for example with `aws s3 cp`"
 _S3_FILLS_IN = "${filename}"  # in the key of a form, S3 replaces this with the file name that the client sends
 
 Fault = dict[str, str | None]
@@ -64,15 +65,15 @@ class AnnouncedUpload:
 
 
 def order_upload(
-    database: Database, storage: Storage, body: object, *, correlation_id: str | None = None
+    database: Database, storage: Storage, body: object, *, limit: int = MAX_SIZE, correlation_id: str | None = None
 ) -> AnnouncedUpload:
     """Announce the load of a file, and return the form for the upload of the file.
 
     The first file that is sent with the form belongs to this load. Every further file is a new version of the key, and
-    gets its own load. Raises Unprocessable if the request is invalid, and Unavailable if the database or S3 is
-    unavailable.
+    gets its own load. `limit` is the size of the largest file in bytes. Raises Unprocessable if the request is invalid,
+    and Unavailable if the database or S3 is unavailable.
     """
-    order = checked(body)
+    order = checked(body, limit)
     expires_at = datetime.now(UTC) + timedelta(seconds=FORM_SECONDS)
     with database.transaction() as session:  # if the form cannot be made, the load is rolled back
         _require_corrected(session, order)
@@ -123,9 +124,9 @@ def _refuse_to_cancel(session: Session, storage: Storage, load_id: int) -> None:
         raise TooLate(f"load {load_id} has ended: its status is {load.status}")
 
 
-def checked(body: object) -> Order:
-    """Validate the body {"dataset", "filename", "size"} with optional declarations, and return the request. Raises
-    Unprocessable, with a reason for every invalid member."""
+def checked(body: object, limit: int = MAX_SIZE) -> Order:
+    """Validate the body {"dataset", "filename", "size"} with optional declarations, and return the request. `limit` is
+    the largest valid size in bytes. Raises Unprocessable, with a reason for every invalid member."""
     if not isinstance(body, dict):
         raise _refused([{"field": None, "reason": 'the body must be {"dataset", "filename", "size"}'}])
     asked: list[Any] = [_whole(body.get(member)) for member in _MEMBERS]
@@ -133,7 +134,7 @@ def checked(body: object) -> Order:
     faults = [
         *_faults("dataset", None if _is_dataset(dataset) else f"must be one of {', '.join(DATASETS)}"),
         *_faults("filename", fault_of_name(name)),
-        *_faults("size", None if _is_size(size) else f"must be a whole number of bytes from 0 to {MAX_SIZE}"),
+        *_faults("size", _fault_of_size(size, limit)),
     ]
     declared, unread = _declared(body)
     faults += unread
@@ -194,8 +195,11 @@ def _is_dataset(value: object) -> bool:
     return isinstance(value, str) and value in DATASETS
 
 
-def _is_size(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_SIZE
+def _fault_of_size(value: object, limit: int) -> str | None:
+    if type(value) is not int or not 0 <= value <= limit:
+        larger = f"; {_LARGER}" if type(value) is int and value > limit else ""
+        return f"must be a whole number of bytes from 0 to {limit}{larger}"
+    return None
 
 
 def _faults(field: str, fault: str | None) -> list[Fault]:

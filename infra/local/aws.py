@@ -125,12 +125,9 @@ def environment(report: Callable[[str], None]) -> Path:
 def _code() -> str:
     """Return a hash of the embedded AWS's code. A running instance with another hash is outdated."""
     names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "unpacked", "aws")
-    files = [
-        _LOCK,
-        *(_HERE / f"{name}.py" for name in names),
-        *sorted((_HERE / "gate").glob("*.py")),
-        *sorted((_HERE / "runtime").glob("*.py")),
-    ]
+    folders = ("gate", "objects", "runtime")
+    parts = (path for folder in folders for path in sorted((_HERE / folder).glob("*.py")))
+    files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *parts]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

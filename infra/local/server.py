@@ -8,6 +8,7 @@ environment.
 import asyncio
 import os
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from infra.local.gate.app import App, Gate, Send, utc_now
 from infra.local.gate.bodies import Message, Receive
 from infra.local.gate.credentials import Keys, Session
 from infra.local.memory import Memory, services
+from infra.local.objects.objects import on_disk
 from infra.local.rotation import rotating
 from infra.local.runtime import replacement
 from infra.local.runtime.lambdas import Lambdas
@@ -98,7 +100,7 @@ def application(home: Path, endpoint: str) -> App:
     # modules import it.
     sessions = Sessions(keys, _register)
     lambda_runtime.execution_credentials = sessions.of_function
-    from ministack.app import SERVICE_REGISTRY, app
+    from ministack import app
     from ministack.core.persistence import save_state
     from ministack.services import lambda_svc, s3
 
@@ -106,8 +108,8 @@ def application(home: Path, endpoint: str) -> App:
     # changes, so these pauses would add up to eight seconds.
     _replace(lambda_svc, "_LAMBDA_STATE_TRANSITION_DELAY", _READY)
     _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
-    memory = Memory(services(SERVICE_REGISTRY), save_state)
-    front = Front(app, endpoint, keys)
+    memory = Memory(services(app.SERVICE_REGISTRY), save_state)
+    front = Front(on_disk(app, s3, Path(tempfile.gettempdir())), endpoint, keys)
     lambdas = replacement.install(sessions.of_function, _replace)
     return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, lambdas, home / "aws.log")
 

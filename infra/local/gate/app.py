@@ -13,7 +13,7 @@ from infra.local.gate import bodies, signatures
 from infra.local.gate.bodies import Check, Checked, Chunks, Hashed, Incoming, Message, Receive, Short, Unchecked
 from infra.local.gate.credentials import Keys, Session
 from infra.local.gate.forms import Form
-from infra.local.gate.refusal import Refused, TooLong, denied, mismatch
+from infra.local.gate.refusal import LARGEST, Refused, TooLong, denied, mismatch, too_large
 from infra.local.gate.request_types import RequestType, is_ours, type_of
 from infra.local.gate.signatures import Head, Signature
 
@@ -23,7 +23,7 @@ Written = Callable[[str], Awaitable[None]]
 
 HELD = 100 * 1024 * 1024  # the most bytes of a body whose hash is in no header, such as a function's code in base64
 LONGEST_CALL = 10 * 1024 * 1024  # the most bytes of a body that API Gateway accepts
-_DRAINED = 256 * 1024 * 1024  # the most bytes of a refused body that are read, so that the client reads the response
+_DRAINED = 5 * LARGEST  # the most bytes of a refused body that are read, so that the client reads the response
 _CORS = b"access-control-"
 # Services that a function may call, as far as its policy allows. The gate refuses requests of functions to all other
 # services, because for some of these ministack checks no policy and allows every signed request.
@@ -95,6 +95,8 @@ class Gate:
             raise denied(f"functions have no access to {claim.service[:40]} here")
         signatures.check_time(claim, self._now())
         signatures.check_signed_headers(head, claim)
+        if _announced(head) > LARGEST:
+            raise too_large()
         receive, check = await _body_check(head, claim, secret, receive)
         send = _of_rules(head, send)
         if _changes(head, claim):
@@ -148,7 +150,7 @@ async def _body_check(head: Head, claim: Signature, secret: str, receive: Receiv
     if not verified(declared):
         raise mismatch()
     if declared == signatures.UNSIGNED:
-        return receive, Unchecked()
+        return receive, Short(LARGEST, too_large())
     return receive, _chunks(head, claim, secret, declared) if declared in _STREAMED else Hashed(declared)
 
 
@@ -177,6 +179,13 @@ def _chunks(head: Head, claim: Signature, secret: str, declared: str) -> Chunks:
         return signatures.sign(claim, secret, "\n".join(lines))
 
     return Chunks(int(length), sign if signed else None, claim.signature, trailer)
+
+
+def _announced(head: Head) -> int:
+    """Return the announced length of the body, or 0. A body in chunks is a little longer than its content."""
+    in_chunks = head.header("x-amz-content-sha256") in _STREAMED
+    length = head.header("x-amz-decoded-content-length" if in_chunks else "content-length").strip()
+    return int(length) if re.fullmatch(r"[0-9]{1,19}", length) else 0
 
 
 def _changes(head: Head, claim: Signature) -> bool:

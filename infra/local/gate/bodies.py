@@ -23,6 +23,7 @@ EMPTY = sha256(b"").hexdigest()
 PATIENCE = 20.0  # seconds; a request is refused if less than PROGRESS of its body arrives in this time
 PROGRESS = 4096  # bytes
 _AT_ONCE = 1024 * 1024  # bytes; when this many are waiting, a thread computes their hash
+_BEHIND = 8 * _AT_ONCE  # bytes; when this many are waiting, no more is received until the thread is ready
 _HASHERS = ThreadPoolExecutor(2, "hash")
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 _LONGEST_LINE = 1024
@@ -36,14 +37,14 @@ class Disconnected(Exception):
 class Check(Protocol):
     """Checks a body. `feed` gets each piece, and `end` is called after the last piece. Both may raise Refused."""
 
-    def feed(self, data: bytes) -> None: ...
+    async def feed(self, data: bytes) -> None: ...
     async def end(self) -> None: ...
 
 
 class Unchecked:
     """Accepts every body."""
 
-    def feed(self, data: bytes) -> None:
+    async def feed(self, data: bytes) -> None:
         pass
 
     async def end(self) -> None:
@@ -51,15 +52,12 @@ class Unchecked:
 
 
 class Short:
-    """Checks the length of an unsigned body, because ministack holds the body in memory.
-
-    Raises `refusal` if the body has more than `most` bytes.
-    """
+    """Checks the length of a body. Raises `refusal` if the body has more than `most` bytes."""
 
     def __init__(self, most: int, refusal: Refused) -> None:
         self._left, self._refusal = most, refusal
 
-    def feed(self, data: bytes) -> None:
+    async def feed(self, data: bytes) -> None:
         self._left -= len(data)
         if self._left < 0:
             raise self._refusal
@@ -77,11 +75,13 @@ class Hashed:
         self._size = 0
         self._hashing: asyncio.Future[None] | None = None
 
-    def feed(self, data: bytes) -> None:
+    async def feed(self, data: bytes) -> None:
         self._waiting.append(data)
         self._size += len(data)
         if self._size >= _AT_ONCE and (self._hashing is None or self._hashing.done()):
             self._hashing = asyncio.get_running_loop().run_in_executor(_HASHERS, self._hash, self._taken())
+        elif self._size >= _BEHIND and self._hashing is not None:
+            await self._hashing
 
     async def end(self) -> None:
         if self._hashing is not None:
@@ -117,7 +117,7 @@ class Chunks:
         self._signature, self._trailing = "", b""
         self._step: Callable[[bytes], bytes] = self._size
 
-    def feed(self, data: bytes) -> None:
+    async def feed(self, data: bytes) -> None:
         while data:
             data = self._step(data)
 
@@ -254,7 +254,7 @@ class Checked:
     async def _look_at(self, message: Message) -> None:
         data = message.get("body", b"")
         self._got += len(data)
-        self._check.feed(data)
+        await self._check.feed(data)
         if not message.get("more_body", False):
             await self._check.end()
             self.ended = True

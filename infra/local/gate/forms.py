@@ -2,7 +2,7 @@
 
 In a form, a signed policy and other fields precede the file. This module checks the signature of the policy, its
 expiration, its bucket and, roughly, the size of the file. ministack also checks the conditions of the policy, but only
-when it already holds the whole file in memory.
+after it has received the whole file.
 """
 
 import base64
@@ -14,14 +14,13 @@ from datetime import datetime
 from typing import Any
 
 from infra.local.gate import signatures
-from infra.local.gate.refusal import Refused, denied, malformed, mismatch, old_version
+from infra.local.gate.refusal import LARGEST, Refused, denied, malformed, mismatch, old_version, too_large
 from infra.local.gate.signatures import Signature
 
-_LARGEST = 5 * 1024**3  # the most bytes of a file in a form
 MOST = 64 * 1024  # the most bytes before the file; S3 accepts 20 KB
 # The type must have exactly one parameter. Otherwise ministack's parser might find another boundary than this one.
 _TYPE = re.compile(r'multipart/form-data; *boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1', re.IGNORECASE)
-_NAME = re.compile(rb'(?:^|\r\n)content-disposition: *form-data; *name=(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
+NAME = re.compile(rb'(?:^|\r\n)content-disposition: *form-data; *name=(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
 _FIELDS = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
 
 SecretOf = Callable[[str, str], str]
@@ -42,18 +41,19 @@ class Form:
         self._bucket, self._secret_of, self._now = bucket, secret_of, now
         self._seen = bytearray(b"\r\n")  # then the first boundary follows a line end, as the others do
         self._verified = False
-        self._left = MOST  # bytes
+        self._left, self._most = MOST, LARGEST  # bytes; the file may have `_most`
 
-    def feed(self, data: bytes) -> None:
+    async def feed(self, data: bytes) -> None:
         self._left -= len(data)
         if self._verified:
             if self._left < 0:
-                raise Refused(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
+                raise too_large(self._most)
             return
         self._seen += data
         fields = self._before_file()
         if fields is not None:
-            self._left = MOST + _verify(fields, self._bucket, self._secret_of, self._now)
+            self._most = _verify(fields, self._bucket, self._secret_of, self._now)
+            self._left = MOST + self._most
             self._verified = True
             self._seen.clear()
         elif len(self._seen) > MOST:
@@ -75,7 +75,7 @@ class Form:
         fields: dict[str, str] = {}
         for part in parts:
             head, blank, value = part.partition(b"\r\n\r\n")
-            name = _NAME.search(head) if blank else None
+            name = NAME.search(head) if blank else None
             if blank and name is None:
                 raise malformed("a part of the form has no name")
             if name is None:
@@ -115,7 +115,7 @@ def _verify(fields: dict[str, str], bucket: str, secret_of: SecretOf, now: datet
         raise denied("Invalid according to Policy: Policy expired.")
     if not named:
         raise denied(f"Invalid according to Policy: no condition allows the bucket {bucket[:63]}")
-    return min(sizes, default=_LARGEST)
+    return min(LARGEST, *sizes)
 
 
 def _triple(condition: Any) -> Any:

@@ -3,6 +3,8 @@
 import json
 from xml.sax.saxutils import escape
 
+LARGEST = 1024**3  # the most bytes of a body; S3 itself accepts five times as many in one request
+
 
 class Refused(Exception):
     """The gate refuses the request. `code` and `message` are AWS's own if AWS has an error of this kind."""
@@ -46,6 +48,13 @@ def mismatch() -> Refused:
         "The request signature we calculated does not match the signature you provided. Check your key and signing"
         " method; this stage's credentials are in its env file.",
     )
+
+
+def too_large(most: int = LARGEST) -> Refused:
+    message = f"Your proposed upload exceeds the maximum allowed size of {most} bytes."
+    if most == LARGEST:
+        message += " Send a larger file in parts, as `aws s3 cp` does."
+    return Refused(400, "EntityTooLarge", message)
 
 
 def old_version() -> Refused:

@@ -20,6 +20,7 @@ from chalicelib.loads.announcements import CANCELLED, NEVER_CAME
 from chalicelib.loads.claims import claim
 from chalicelib.recovery import dead_letters, upkeep
 from chalicelib.recovery.dead_letters import Redriven
+from chalicelib.services import services
 from tests.integration.http_api import Api, Response
 from tests.integration.landing import GRACE, Landing, Row, counts
 from tests.integration.recovery.test_redrive import Ingest
@@ -246,6 +247,19 @@ def test_an_invalid_order_is_refused_and_makes_no_load(
     response = problem(api.post("/uploads", body), 422)
     assert [error["field"] for error in response["errors"]] == fields
     assert landing.loads() == 0
+
+
+def test_a_file_beyond_the_limit_of_the_stage_is_refused(
+    api: Api, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPLOAD_LIMIT", "1000")
+    services().database.close()
+    services.cache_clear()
+    order(api, size=1000)
+    body = {"dataset": "departments", "filename": "new.csv", "size": 1001}
+    response = problem(api.post("/uploads", body), 422)
+    assert "in parts" in response["errors"][0]["reason"]
+    assert landing.loads() == 1
 
 
 def test_a_body_that_is_not_json_is_refused(api: Api, landing: Landing) -> None:

@@ -6,8 +6,10 @@ import re
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.api.row_routes import MAX_ROWS
 from chalicelib.core.answer_size import MAX_ANSWER
+from chalicelib.core.settings import declared
 from chalicelib.formats.gzip_stream import MAX_RATIO, MAX_UNPACKED
 from chalicelib.ingest.upload_forms import MAX_SIZE
+from infra.local.gate.refusal import LARGEST
 from infra.venv import ROOT
 from tests.openapi import described
 
@@ -28,13 +30,20 @@ def test_the_pages_of_the_documentation_name_the_limits() -> None:
     assert f"`application/octet-stream`. It has at most {mb}." in API
     assert f"| 413 | The batch has more than {MAX_ROWS} rows, or the body has more than {mb};" in API
     assert f"a form to send a file of up to {gb} straight to S3" in API
-    assert f"so a file may have up to {gb}." in API
+    assert f"so a file may have up to {gb}, or up to {LARGEST // 1024**3} GB on the stage `local`" in API
+    assert f"`UPLOAD_LIMIT` bytes: {gb}, or {LARGEST // 1024**3} GB on the stage `local`." in FILES
     assert f"`POST /hired_employee/upload/batch` | stores 1 to {MAX_ROWS} rows |" in API
     assert f"A batch takes 1 to {MAX_ROWS} rows." in API
     assert f"up to {MAX_ROWS} rows in a batch." in README
     assert f"A report of more than {MAX_ANSWER // 10**6} MB is refused" in API
     assert f"more than {MAX_RATIO} times its size" in FILES
     assert f"more than {MAX_UNPACKED // 1024**3} GiB, is refused" in FILES
+
+
+def test_a_stage_gives_no_form_for_a_file_that_its_s3_would_refuse() -> None:
+    limit = next(setting for _, setting in declared() if setting.name == "UPLOAD_LIMIT")
+    assert limit.read(limit.local or "") == LARGEST
+    assert limit.read("") == MAX_SIZE
 
 
 def test_the_notes_on_scaling_name_the_limit_of_reports() -> None:

@@ -1,20 +1,22 @@
 """Tests that the application behind the gate acts on a request only if its body is the body that was signed."""
 
 import asyncio
+import threading
 from hashlib import sha256
 
 import pytest
-from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.local.gate import bodies, signatures
-from infra.local.gate.bodies import Checked, Chunks, Message, Unchecked
-from infra.local.gate.refusal import Refused
+from infra.local.gate.app import Send
+from infra.local.gate.bodies import Checked, Chunks, Hashed, Message, Receive, Unchecked
+from infra.local.gate.refusal import LARGEST, Refused
 from infra.local.gate.signatures import Signature
-from tests.asgi import HOST, KEYS, GateClient, scope_of_signed
+from tests.asgi import HOST, KEYS, Behind, GateClient, scope_of_signed
 
 
 def put_with_hash(payload: str, body: bytes, **more: str) -> Message:
@@ -53,6 +55,77 @@ def test_a_long_body_is_hashed_in_order() -> None:
     client = GateClient()
     assert client.request(put_with_hash(sha256(body).hexdigest(), body), pieces(body, 65_536)).status == 200
     assert client.request(put_with_hash(sha256(body).hexdigest(), body), pieces(body, 65_536)[::-1]).status == 400
+
+
+def test_no_more_is_received_while_much_waits_for_the_hash() -> None:
+    """Otherwise a client that sends faster than the hash is computed would fill the memory."""
+    busy, fed = threading.Event(), list[int]()
+    piece = b"x" * 1024 * 1024
+    check = Hashed(sha256(piece * 40).hexdigest())
+
+    async def feed() -> None:
+        for number in range(40):
+            await check.feed(piece)
+            fed.append(number)
+
+    async def fed_while_busy() -> int:
+        for _ in range(2):
+            bodies._HASHERS.submit(busy.wait)
+        feeding = asyncio.create_task(feed())
+        for _ in range(200):
+            await asyncio.sleep(0)
+        so_far = len(fed)
+        busy.set()
+        await feeding
+        await check.end()
+        return so_far
+
+    assert asyncio.run(fed_while_busy()) < 20
+    assert len(fed) == 40
+
+
+@pytest.mark.parametrize("payload", [signatures.UNSIGNED, sha256(b"x").hexdigest()])
+def test_a_body_of_more_than_one_gigabyte_is_refused_before_it_is_passed_on(payload: str) -> None:
+    client = GateClient()
+    asgi_scope = put_with_hash(payload, b"")
+    asgi_scope["headers"] = [pair for pair in asgi_scope["headers"] if pair[0] != b"content-length"]
+    asgi_scope["headers"].append((b"content-length", str(LARGEST + 1).encode()))
+    response = client.request(asgi_scope, [b"x"])
+    assert (response.status, client.behind.begun) == (400, 0)
+    assert b"EntityTooLarge" in response.body
+    assert b"1073741824 bytes. Send a larger file in parts" in response.body
+
+
+def test_a_body_of_chunks_with_more_than_one_gigabyte_is_refused() -> None:
+    streamed, length = "STREAMING-UNSIGNED-PAYLOAD-TRAILER", str(LARGEST + 1)
+    client = GateClient()
+    response = client.request(put_with_hash(streamed, b"", x_amz_decoded_content_length=length), [b"x"])
+    assert (response.status, client.behind.begun) == (400, 0)
+    assert b"EntityTooLarge" in response.body
+
+
+class Dropping(Behind):
+    """Reads the body of a request piece by piece, and keeps nothing of it."""
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        message = await receive()
+        while message.get("more_body", False):
+            message = await receive()
+        if message["type"] == "http.request":
+            self.done.append((scope["method"], scope["path"], b""))
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize(("pieces_sent", "status"), [(16, 200), (17, 400)])
+def test_a_link_accepts_one_gigabyte_even_if_no_header_gives_the_length(pieces_sent: int, status: int) -> None:
+    request = AWSRequest("PUT", f"http://{HOST}/bucket/key")
+    S3SigV4QueryAuth(Credentials(KEYS.access_key, KEYS.secret_key), "s3", "us-east-1").add_auth(request)
+    asgi_scope = scope_of_signed(request)
+    asgi_scope["headers"].append((b"transfer-encoding", b"chunked"))
+    client = GateClient(Dropping())
+    assert client.request(asgi_scope, [b"x" * (LARGEST // 16)] * pieces_sent).status == status
+    assert len(client.behind.done) == (status == 200)
 
 
 def test_an_unsigned_payload_passes() -> None:
@@ -127,10 +200,13 @@ def example(letter: bytes = b"a") -> bytes:
 
 
 def accepted(check: Chunks, body: bytes, size: int = 4096) -> bool:
-    try:
+    async def check_all() -> None:
         for piece in pieces(body, size):
-            check.feed(piece)
-        asyncio.run(check.end())
+            await check.feed(piece)
+        await check.end()
+
+    try:
+        asyncio.run(check_all())
     except Refused:
         return False
     return True

@@ -131,7 +131,17 @@ def test_a_file_may_be_empty(size: int) -> None:
 @pytest.mark.parametrize("size", [-1, MAX_SIZE + 1, 1.5, "1", True, None, [1], 10**400])
 def test_an_invalid_size_is_refused(size: Any) -> None:
     faults = refused({"dataset": "jobs", "filename": "jobs.csv", "size": size})
-    assert faults == {"size": "size must be a whole number of bytes from 0 to 5368709120"}
+    most = "size must be a whole number of bytes from 0 to 5368709120"
+    larger = "; send a larger file to the landing bucket in parts, for example with `aws s3 cp`"
+    assert faults == {"size": most + (larger if type(size) is int and size > 0 else "")}
+
+
+def test_a_stage_may_have_a_smaller_limit() -> None:
+    order = {"dataset": "jobs", "filename": "jobs.csv", "size": 1000}
+    assert checked(order, 1000).size == 1000
+    with pytest.raises(Unprocessable) as error:
+        checked(order, 999)
+    assert "from 0 to 999; send a larger file to the landing bucket in parts" in str(error.value.errors)
 
 
 @pytest.mark.parametrize("dataset", [None, "", "job", "Jobs", "salaries", 1, ["jobs"], {"jobs": 1}])
