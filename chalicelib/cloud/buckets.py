@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 from chalicelib.cloud.object_streams import ObjectStream, Writer, s3_errors
 from chalicelib.core.streams import skip
 
+_MARKERS = 10  # more delete markers of one key than this are rare
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -178,6 +180,15 @@ class Bucket:
         with s3_errors(self.url(key)):
             newest = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=1)
         return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
+
+    def has_versions(self, key: str) -> bool:
+        """Return whether any version of `key` exists. A delete marker is no version. The result is True if very many
+        delete markers make it uncertain. Raises StorageUnavailable."""
+        with s3_errors(self.url(key)):
+            # `key` comes first in the list of all keys that begin with it.
+            page = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=_MARKERS)
+        found = any(version["Key"] == key for version in page.get("Versions", ()))
+        return found or bool(page["IsTruncated"] and page["NextKeyMarker"] == key)
 
     def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
         """Yield the objects whose key starts with `prefix` and sorts after `after`, in byte order."""
