@@ -8,8 +8,11 @@ environment.
 import asyncio
 import os
 import sys
+import time
 import zipfile
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +21,7 @@ from infra.local.front import Front
 from infra.local.gate.app import App, Gate, Send, utc_now
 from infra.local.gate.bodies import Message, Receive
 from infra.local.gate.credentials import Keys, Session
+from infra.local.logtrim import trimming
 from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
 from infra.local.unpacked import SharedZipFile
@@ -48,11 +52,12 @@ class Sessions:
 
 
 class Alive:
-    """An application with background tasks, which start and stop with the application."""
+    """An application with background tasks, which start and stop with the application. `tasks` start those that run
+    until they are cancelled."""
 
-    def __init__(self, inner: App, memory: Memory, log: Path) -> None:
-        self._inner, self._memory, self._log = inner, memory, log
-        self._rotating: asyncio.Task[None] | None = None
+    def __init__(self, inner: App, memory: Memory, tasks: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+        self._inner, self._memory, self._tasks = inner, memory, tasks
+        self._running: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -66,7 +71,7 @@ class Alive:
         async def started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 self._memory.start()
-                self._rotating = asyncio.get_running_loop().create_task(rotating(self._log))
+                self._running = [asyncio.get_running_loop().create_task(task()) for task in self._tasks]
             await send(message)
 
         return started
@@ -78,10 +83,10 @@ class Alive:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 await self._memory.stop()
-                if self._rotating is not None:
-                    self._rotating.cancel()
+                for task in self._running:
+                    task.cancel()
                     with suppress(asyncio.CancelledError):
-                        await self._rotating
+                        await task
             return message
 
         return ending
@@ -108,7 +113,17 @@ def application(home: Path, endpoint: str) -> App:
     _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
     memory = Memory(services(SERVICE_REGISTRY), save_state)
     front = Front(app, endpoint, keys)
-    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, home / "aws.log")
+    tasks = (partial(rotating, home / "aws.log"), _trimming)
+    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, tasks)
+
+
+async def _trimming() -> None:
+    from ministack.services import cloudwatch_logs
+
+    def groups() -> Iterator[dict[str, Any]]:
+        return (group for _, group in cloudwatch_logs._log_groups.all_items())
+
+    await trimming(groups, cloudwatch_logs._log_events_lock, lambda: time.time_ns() // 1_000_000)
 
 
 def _replace(module: Any, name: str, value: Any) -> None:

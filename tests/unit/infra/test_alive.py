@@ -1,7 +1,6 @@
 """Tests that the background tasks of the embedded AWS start and stop together with the server."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 from infra.local.gate.app import Send
@@ -10,7 +9,7 @@ from infra.local.memory import Memory
 from infra.local.server import Alive
 
 
-def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None:
+def test_nothing_is_saved_before_the_saved_state_is_read() -> None:
     """Before a service has read its saved state, its state is empty. Saving the empty state would overwrite the saved
     state."""
     steps: list[str] = []
@@ -24,10 +23,19 @@ def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None
             await super().stop()
             steps.append("memory stops")
 
+    async def task() -> None:
+        steps.append("task starts")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            steps.append("task stops")
+
     async def inner(_: Message, receive: Receive, send: Send) -> None:
         await receive()
+        await asyncio.sleep(0)
         steps.append("state is loaded")
         await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(0)  # the task begins to run
         await receive()
         steps.append("state is saved")
         await send({"type": "lifespan.shutdown.complete"})
@@ -42,14 +50,16 @@ def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None
 
     async def run() -> None:
         memory = Watched({}, lambda *_: None, lambda _: None)
-        await Alive(inner, memory, tmp_path / "aws.log")({"type": "lifespan"}, receive, send)
+        await Alive(inner, memory, [task])({"type": "lifespan"}, receive, send)
 
     asyncio.run(run())
     assert steps == [
         "state is loaded",
         "memory starts",
         "lifespan.startup.complete",
+        "task starts",
         "memory stops",
+        "task stops",
         "state is saved",
         "lifespan.shutdown.complete",
     ]
