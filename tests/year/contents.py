@@ -1,0 +1,133 @@
+"""Fills a deployed stage with what a year leaves behind: loads, restore points, and objects in the landing bucket.
+
+Nothing runs to make these things. They are written as the product would have written them.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.backups import manifest
+from chalicelib.backups.manifest import Manifest
+from chalicelib.core import timestamps
+from chalicelib.core.restore_point_names import instant
+from infra.local.provision import connect
+from tests.e2e.cloud import Cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SENDERS = 8  # threads that send objects
+_DAYS = 400  # the age of the oldest load; the default of LOAD_RETENTION_DAYS is 365
+_TRIGGERS = ("loads_note_end_insert", "loads_note_end_update")
+_DATASET = "(ARRAY['departments', 'jobs', 'hired_employees'])[1 + n % 3]"
+_AT = f"now() - interval '{_DAYS} days' * (1 - n / CAST({{count}} AS float8))"
+# Of a thousand loads, 10 fail and 100 have rejects. Rare kinds and statuses are the slowest ones to search for.
+_LOADS = f"""
+INSERT INTO loads (dataset, source, kind, status, received, inserted, rejected, attempts, reasons, correlation_id,
+    error, created_at, queued_at, started_at, finished_at)
+SELECT {_DATASET}, 'POST /department/upload/batch', 'api', CASE WHEN n % 100 = 7 THEN 'failed' ELSE 'succeeded' END,
+    1000, 990, CASE WHEN n % 10 = 3 THEN 10 ELSE 0 END, 1,
+    CASE WHEN n % 10 = 3 THEN '[{{{{"reason": "job_id is missing", "code": "missing", "count": 10}}}}]' ELSE '[]' END
+    ::jsonb, gen_random_uuid(), CASE WHEN n % 100 = 7 THEN 'no row could be loaded' END, at, at, at, at
+FROM generate_series({{first}}, {{last}}) AS n, LATERAL (SELECT {_AT} AS at) AS t
+"""
+_OF_OBJECTS = f"""
+INSERT INTO loads (dataset, source, version, kind, status, received, inserted, attempts, created_at, queued_at,
+    started_at, finished_at)
+SELECT 'departments', source, version, 'csv', 'succeeded', 10, 10, 1, at, at, at, at
+FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[])) WITH ORDINALITY AS o (source, version, n),
+    LATERAL (SELECT {_AT} AS at) AS t
+"""
+_PIECE = 100_000
+
+
+@dataclass(frozen=True)
+class Contents:
+    """How many loads of requests, restore points, and objects with their loads a stage gets."""
+
+    loads: int
+    points: int
+    objects: int
+
+
+def fill(cloud: Cloud, contents: Contents, report: Callable[[str], None]) -> None:
+    report(f"{contents.objects:,} objects")
+    with _without_events(cloud):
+        _add_objects(cloud, contents.objects)
+    report(f"{contents.loads:,} loads")
+    _add_loads(cloud, contents.loads)
+    report(f"{contents.points:,} restore points")
+    _add_points(cloud, contents.points)
+    cloud.sql("VACUUM ANALYZE loads")
+
+
+@contextmanager
+def _without_events(cloud: Cloud) -> "Iterator[None]":
+    """Let the landing bucket send no events, because the objects have loads already."""
+    bucket = cloud.env["LANDING_BUCKET"]
+    usual: Any = cloud.s3.get_bucket_notification_configuration(Bucket=bucket)
+    usual.pop("ResponseMetadata")
+    cloud.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    try:
+        yield
+    finally:
+        cloud.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
+
+
+def _add_objects(cloud: Cloud, count: int) -> None:
+    bucket = cloud.env["LANDING_BUCKET"]
+
+    def put(number: int) -> tuple[str, str]:
+        key = f"departments/{number % 100}/departments_{number}.csv"
+        stored = cloud.s3.put_object(Bucket=bucket, Key=key, Body=b"1,Sales\n")
+        return f"s3://{bucket}/{key}", stored["VersionId"]
+
+    pairs = _each(put, range(count))
+    with _quiet(cloud) as connection:
+        connection.run(
+            _OF_OBJECTS.format(count=max(1, count)), sources=[s for s, _ in pairs], versions=[v for _, v in pairs]
+        )
+
+
+def _add_loads(cloud: Cloud, count: int) -> None:
+    with _quiet(cloud) as connection:
+        for first in range(1, count + 1, _PIECE):
+            last = min(count, first + _PIECE - 1)
+            connection.run(_LOADS.format(first=first, last=last, count=count))
+
+
+def _add_points(cloud: Cloud, count: int) -> None:
+    """Add restore points that look like copies of a real one, three minutes apart."""
+    bucket = cloud.env["BACKUP_BUCKET"]
+    name = cloud.backup()
+    newest = Manifest.parse(name, cloud.s3.get_object(Bucket=bucket, Key=manifest.manifest_key(name))["Body"].read())
+
+    def put(number: int) -> None:
+        at = instant(name) - number * timedelta(minutes=3)
+        point = replace(newest, restore_point=timestamps.name(at))
+        for table in newest.tables:
+            cloud.s3.put_object(Bucket=bucket, Key=manifest.key(point.restore_point, table), Body=b"Obj")
+            cloud.s3.put_object(Bucket=bucket, Key=manifest.link_key(point.restore_point, table), Body=b"s3://")
+        cloud.s3.put_object(Bucket=bucket, Key=manifest.manifest_key(point.restore_point), Body=point.to_json())
+
+    _each(put, range(1, count + 1))
+
+
+def _each(put: Callable[[int], Any], numbers: Iterable[int]) -> list[Any]:
+    with ThreadPoolExecutor(_SENDERS) as pool:
+        return list(pool.map(put, numbers))
+
+
+@contextmanager
+def _quiet(cloud: Cloud) -> "Iterator[Any]":
+    """Connect as the database owner. Loads that are added write no messages to the outbox."""
+    with closing(connect(cloud.env["DATABASE_URL"])) as connection:
+        connection.run("".join(f"ALTER TABLE loads DISABLE TRIGGER {name};" for name in _TRIGGERS))
+        try:
+            yield connection
+        finally:
+            connection.run("".join(f"ALTER TABLE loads ENABLE ALWAYS TRIGGER {name};" for name in _TRIGGERS))
