@@ -10,19 +10,26 @@ Otherwise every later backup would look older than this restore point, and the a
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from chalicelib.backups.table_schema import TableSchema
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.core import restore_point_names, timestamps
 from chalicelib.core.errors import NotFound
-from chalicelib.core.restore_point_names import instant, is_ahead, is_name
+from chalicelib.core.restore_point_names import AHEAD, instant, is_ahead, is_name
 
 ROOT = "backups/"
 _FORMAT = 1  # the version of the format of manifests
+_READERS = 8  # threads that read the manifests of a page
+_STEP = timedelta(microseconds=1)  # between two names that follow each other
+_PARTS = timedelta(days=1), timedelta(days=30), None
+_EARLY = "1001"
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -179,6 +186,23 @@ def names(bucket: Bucket, now: datetime | None = None) -> list[str]:
     return sorted(newest_first, key=lambda name: is_ahead(name, now))
 
 
+def _following(bucket: Bucket, before: str | None, now: datetime) -> Iterator[str]:
+    """Yield the names that follow `before` in the order of `names`. Most callers need only the first ones, so the
+    function lists them in parts, beginning with the newest day."""
+    ahead = timestamps.name(now + AHEAD + _STEP)  # names from this one on are in the future
+    if before is None or before < ahead:
+        end = ahead if before is None else before
+        for part in _PARTS:
+            # Such an early year has no earlier names that are worth a list of their own.
+            first = timestamps.name(instant(end) - part) if part and end > _EARLY else ""
+            yield from sorted(filter(is_name, bucket.folders(ROOT, first=first, end=end)), reverse=True)
+            if not first:
+                break
+            end = first
+    following = filter(is_name, bucket.folders(ROOT, first=ahead))
+    yield from sorted((name for name in following if not before or before < ahead or name < before), reverse=True)
+
+
 def read(bucket: Bucket, name: str) -> Manifest | None:
     """Return the manifest of a restore point, or None if it is missing or broken."""
     try:
@@ -206,7 +230,8 @@ def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None 
 
     `among` has the names to choose from, in the order of `names`. None means all names.
     """
-    present = (name for name in (names(bucket, now) if among is None else among) if not is_ahead(name, now))
+    at = now or datetime.now(UTC)
+    present = (name for name in (_following(bucket, None, at) if among is None else among) if not is_ahead(name, at))
     return next(filter(None, (read(bucket, name) for name in present)), None)
 
 
@@ -217,17 +242,12 @@ def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Ma
     this page.
     """
     manifests: list[Manifest] = []
-    following = names(bucket)
-    if before is not None:
-        last_is_ahead = is_ahead(before)  # names in the future come after all others
-        following = [name for name in following if (is_ahead(name), before) > (last_is_ahead, name)]
-    for index, name in enumerate(following, 1):
-        manifest = read(bucket, name)
-        if manifest is not None:
-            manifests.append(manifest)
-        if len(manifests) == limit:
-            return manifests, name if index < len(following) else None
-    return manifests, None
+    following, last = _following(bucket, before, datetime.now(UTC)), None
+    with ThreadPoolExecutor(_READERS) as pool:
+        while chosen := list(islice(following, limit - len(manifests))):
+            manifests += filter(None, pool.map(partial(read, bucket), chosen))
+            last = chosen[-1]
+    return manifests, last if next(following, None) is not None else None
 
 
 def listed(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[RestorePoint], str | None]:

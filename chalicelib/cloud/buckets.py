@@ -140,14 +140,19 @@ class Bucket:
                 if response.get("Errors"):  # S3 lists failures in a response with status 200
                     raise StorageUnavailable(f"objects of s3://{self.name} could not be deleted")
 
-    def folders(self, prefix: str) -> list[str]:
-        """Return the names of the folders directly below `prefix`, in byte order. `prefix` ends in `/`."""
+    def folders(self, prefix: str, *, first: str = "", end: str = "") -> list[str]:
+        """Return the names of the folders directly below `prefix`, in byte order. `prefix` is empty or ends in `/`.
+        The names are not below `first`. They are below `end`, if it is given."""
         names: list[str] = []
         with s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+            for page in pages.paginate(
+                Bucket=self.name, Prefix=prefix, Delimiter="/", StartAfter=first and prefix + first
+            ):
                 names += [p["Prefix"][len(prefix) : -1] for p in page.get("CommonPrefixes", ())]
-        return names
+                if end and names and names[-1] >= end:
+                    break
+        return [name for name in names if not end or name < end]
 
     def versions(self, key: str) -> list[str]:
         """Return the version ids of one key, newest first."""

@@ -14,6 +14,7 @@ from chalicelib.backups import manifest
 from chalicelib.backups.manifest import Manifest
 from chalicelib.core import timestamps
 from chalicelib.core.restore_point_names import instant
+from chalicelib.recovery.landing_sweep import LOCK
 from infra.local.provision import connect
 from tests.e2e.cloud import Cloud
 
@@ -67,14 +68,17 @@ def fill(cloud: Cloud, contents: Contents, report: Callable[[str], None]) -> Non
 
 @contextmanager
 def _without_events(cloud: Cloud) -> "Iterator[None]":
-    """Let the landing bucket send no events, because the objects have loads already."""
+    """Let the landing bucket send no events, and let no sweep offer its objects, until their loads are added."""
     bucket = cloud.env["LANDING_BUCKET"]
     usual: Any = cloud.s3.get_bucket_notification_configuration(Bucket=bucket)
     usual.pop("ResponseMetadata")
     cloud.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    cloud.sql("UPDATE landing_sweep SET starts_at = starts_at + interval '1 day'")
+    cloud.sql("SELECT pg_advisory_lock({}, {})".format(*LOCK))  # waits for the sweep that `up` has started
     try:
         yield
     finally:
+        cloud.sql("UPDATE landing_sweep SET starts_at = starts_at - interval '1 day'")
         cloud.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
 
 

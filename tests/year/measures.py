@@ -61,11 +61,11 @@ def pages(cloud: Cloud) -> Iterator[Measure]:
 
 def functions(cloud: Cloud) -> Iterator[Measure]:
     """Run the scheduled functions."""
-    yield Measure("backup without a change", _timed(lambda: cloud.invoke("backup", {})), BACKUP)
+    yield Measure("backup without a change", _timed(lambda: cloud.commands.invoke("backup")), BACKUP)
     cloud.post("/department/upload", {"department": "Sales"})
-    yield Measure("backup after a change", _timed(lambda: cloud.invoke("backup", {})), BACKUP)
+    yield Measure("backup after a change", _timed(lambda: cloud.commands.invoke("backup")), BACKUP)
     with cloud.reconfigured("backup", timeout=900, BACKUP_RETENTION_DAYS="0.01"):
-        yield Measure("backup that deletes 500 restore points", _timed(lambda: cloud.invoke("backup", {})), BACKUP)
+        yield Measure("backup that deletes 500 restore points", _timed(lambda: cloud.commands.invoke("backup")), BACKUP)
     yield Measure("verification", _timed(lambda: cloud.commands.invoke("verify")), VERIFICATION)
     yield from _sweeps(cloud)
 
