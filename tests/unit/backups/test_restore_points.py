@@ -1,7 +1,7 @@
 """Tests the names, manifests, lists and retention of restore points. The bucket is in memory."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -346,8 +346,10 @@ def test_one_list_request_finds_the_verification_marks_of_a_page(bucket: MemoryB
 
 def test_the_newest_restore_points_are_found_without_a_list_of_all(bucket: MemoryBucket) -> None:
     made = [add(bucket, ago(minutes=3 * number)) for number in range(2000)]
-    for find in (lambda: manifest.newest(bucket, now=NOW), lambda: manifest.page(bucket, 1, ago(minutes=-1))[0][0]):
-        newest = find()
+    calls: list[Callable[[], Manifest | None]] = [lambda: manifest.newest(bucket, now=NOW)]
+    calls.append(lambda: manifest.page(bucket, 1, before=ago(minutes=-1))[0][0])
+    for call in calls:
+        newest = call()
         assert newest is not None
         assert newest.restore_point == made[0]
         assert len(bucket.requests("folder")) <= 24 * 20 + 1
