@@ -124,7 +124,18 @@ def environment(report: Callable[[str], None]) -> Path:
 
 def _code() -> str:
     """Return a hash of the embedded AWS's code. A running instance with another hash is outdated."""
-    names = ("server", "front", "apigateway", "logevents", "logtrim", "memory", "rotation", "unpacked", "aws")
+    names = (
+        "server",
+        "front",
+        "apigateway",
+        "lifecycle",
+        "logevents",
+        "logtrim",
+        "memory",
+        "rotation",
+        "unpacked",
+        "aws",
+    )
     files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 

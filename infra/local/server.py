@@ -17,10 +17,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from infra.local import lifecycle
 from infra.local.front import Front
 from infra.local.gate.app import App, Gate, Send, utc_now
 from infra.local.gate.bodies import Message, Receive
-from infra.local.gate.credentials import Keys, Session
+from infra.local.gate.credentials import REGION, Keys, Session
 from infra.local.logtrim import trimming
 from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
@@ -113,8 +114,20 @@ def application(home: Path, endpoint: str) -> App:
     _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
     memory = Memory(services(SERVICE_REGISTRY), save_state)
     front = Front(app, endpoint, keys)
-    tasks = (partial(rotating, home / "aws.log"), _trimming)
+    tasks = (partial(rotating, home / "aws.log"), _trimming, partial(lifecycle.applying, partial(_s3, endpoint, keys)))
     return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, tasks)
+
+
+def _s3(endpoint: str, keys: Keys) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+    )
 
 
 async def _trimming() -> None:
