@@ -323,25 +323,31 @@ def test_one_run_deletes_a_limited_number_oldest_first(bucket: MemoryBucket) -> 
     assert len(expire(bucket, NAME)) == 5
 
 
+def verified(bucket: MemoryBucket, limit: int, before: str | None = None) -> dict[str, datetime]:
+    points, _ = manifest.listed(bucket, limit, before)
+    return {point.restore_point: point.verified_at for point in points if point.verified_at is not None}
+
+
 def test_one_list_request_finds_the_verification_marks_of_a_page(bucket: MemoryBucket) -> None:
     made = [add(bucket, ago(hours=hours)) for hours in range(6)]
     for name in (made[0], made[2], made[3], made[5]):
         bucket.held[manifest.verified_key(name)] = b"{}"
-    page, _ = manifest.page(bucket, 3, before=made[0])
-    bucket.log.clear()
-    assert manifest.verification_times(bucket, page) == dict.fromkeys((made[2], made[3]), NOW)
-    assert bucket.requests("get") == []
+    assert verified(bucket, 3, before=made[0]) == dict.fromkeys((made[2], made[3]), NOW)
+    assert len(bucket.requests("get")) == 3
     listed = bucket.requests("list")
     assert listed[0] == manifest.key(made[3], "jobs")
     assert len(listed) == 2 * 3 + 2 + 1  # the list ends one file after the three restore points of the page
-    assert manifest.verification_times(bucket, []) == {}
     bucket.held[manifest.verified_key(add(bucket, FUTURE[0]))] = b"{}"
-    assert set(manifest.verification_times(bucket, manifest.page(bucket, 9)[0])) == {
-        made[0],
-        *made[2:4],
-        made[5],
-        FUTURE[0],
-    }
+    assert set(verified(bucket, 9)) == {made[0], *made[2:4], made[5], FUTURE[0]}
+
+
+def test_a_process_reads_a_manifest_once_and_sees_that_it_was_deleted(bucket: MemoryBucket) -> None:
+    made = [add(bucket, ago(hours=hours)) for hours in range(3)]
+    for _ in range(2):
+        assert [point.restore_point for point in manifest.page(bucket, 9)[0]] == made
+    assert len(bucket.requests("get")) == 3
+    del bucket.held[manifest.manifest_key(made[1])]
+    assert [point.restore_point for point in manifest.page(bucket, 9)[0]] == [made[0], made[2]]
 
 
 def test_the_newest_restore_points_are_found_without_a_list_of_all(bucket: MemoryBucket) -> None:
