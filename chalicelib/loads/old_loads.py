@@ -14,6 +14,7 @@ from datetime import timedelta
 from chalicelib.cloud.database import Session
 from chalicelib.loads.outcomes import IS_UNFINISHED
 
+_IS_YOUNG = "(now() - l.created_at BETWEEN interval '0' AND CAST(:retention AS interval))"
 _MAY_GO = (
     f"NOT l.{IS_UNFINISHED} AND now() - coalesce(l.finished_at, l.queued_at) > CAST(:retention AS interval)"
     " AND NOT EXISTS (SELECT FROM orphans w WHERE w.load_id = l.id)"
@@ -47,10 +48,10 @@ def page(session: Session, after: int, retention: timedelta, most: int) -> Page:
     """Read the next `most` loads whose ids are greater than `after`.
 
     Loads get their ids in the order of their creation. So the first page without any old load is the last page that is
-    worth reading.
+    worth reading. A load that was created in the future does not count, because the clock was wrong.
     """
     rows = session.run(
-        f"SELECT l.id, now() - l.created_at > CAST(:retention AS interval), {_MAY_GO}, l.kind, l.source, l.errored_key,"
+        f"SELECT l.id, NOT {_IS_YOUNG}, {_MAY_GO}, l.kind, l.source, l.errored_key,"
         " CASE WHEN l.kind = 'restore' AND l.status = 'succeeded' THEN l.restore_point END"
         " FROM loads l WHERE l.id > :after ORDER BY l.id LIMIT :most",
         after=after,

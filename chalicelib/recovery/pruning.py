@@ -59,9 +59,11 @@ def prune(
     with database.session() as session:
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
             return 0
-        pruning = _Pruning(session, storage, retention, _Objects(storage.landing, unrestored, budget.lookups))
+        until = time.monotonic() + budget.seconds
+        objects = _Objects(storage.landing, unrestored, budget.lookups, until)
+        pruning = _Pruning(session, storage, retention, objects)
         try:
-            pruning.run(budget)
+            pruning.run(budget.page, until)
         except Unavailable as error:
             if session.broken:
                 raise
@@ -79,11 +81,12 @@ class _OutOfLookups(Exception):
 @dataclass
 class _Objects:
     """Finds out whether a load has to stay because of its object. `lookups` is the number of requests to S3 that are
-    left."""
+    left. None is sent after the time `until` of time.monotonic()."""
 
     landing: Bucket
     unrestored: Callable[[], str | None]
     lookups: int
+    until: float
     _exists: dict[str, bool] = field(default_factory=dict)  # whether a source has any version
 
     def need(self, load: OldLoad) -> bool:
@@ -96,7 +99,7 @@ class _Objects:
         if not load.source.startswith(own):  # the functions cannot look into another bucket
             return True
         if load.source not in self._exists:
-            if not self.lookups:
+            if not self.lookups or time.monotonic() >= self.until:
                 raise _OutOfLookups
             self.lookups -= 1
             self._exists[load.source] = self.landing.has_versions(load.source.removeprefix(own))
@@ -117,11 +120,11 @@ class _Pruning:
     objects: _Objects
     pruned: int = 0
 
-    def run(self, budget: Budget) -> None:
-        """Read and delete page by page, until the last page or the end of the budget. Raises Unavailable."""
-        until, after = time.monotonic() + budget.seconds, old_loads.cursor(self.session)
+    def run(self, size: int, until: float) -> None:
+        """Read and delete pages of `size` loads, until the last page or the end of the budget. Raises Unavailable."""
+        after = old_loads.cursor(self.session)
         while True:
-            page = old_loads.page(self.session, after, self.retention, budget.page)
+            page = old_loads.page(self.session, after, self.retention, size)
             expired, after, failure = self._expired(page)
             self._delete(expired)
             is_end = page.is_last and after == page.last_id

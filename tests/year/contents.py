@@ -3,7 +3,7 @@
 Nothing runs to make these things. They are written as the product would have written them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -26,24 +26,22 @@ _DAYS = 400  # the age of the oldest load; the default of LOAD_RETENTION_DAYS is
 _TRIGGERS = ("loads_note_end_insert", "loads_note_end_update")
 _DATASET = "(ARRAY['departments', 'jobs', 'hired_employees'])[1 + n % 3]"
 _AT = f"now() - interval '{_DAYS} days' * (1 - n / CAST({{count}} AS float8))"
-# Of a thousand loads, 10 fail and 100 have rejects. Rare kinds and statuses are the slowest ones to search for.
+# Of a hundred loads, one fails and ten have rejects. Rare kinds and statuses are the slowest ones to search for.
+_REASONS = '[{"reason": "job_id is missing", "code": "missing", "count": 10}]'
 _LOADS = f"""
-INSERT INTO loads (dataset, source, kind, status, received, inserted, rejected, attempts, reasons, correlation_id,
-    error, created_at, queued_at, started_at, finished_at)
-SELECT {_DATASET}, 'POST /department/upload/batch', 'api', CASE WHEN n % 100 = 7 THEN 'failed' ELSE 'succeeded' END,
-    1000, 990, CASE WHEN n % 10 = 3 THEN 10 ELSE 0 END, 1,
-    CASE WHEN n % 10 = 3 THEN '[{{{{"reason": "job_id is missing", "code": "missing", "count": 10}}}}]' ELSE '[]' END
-    ::jsonb, gen_random_uuid(), CASE WHEN n % 100 = 7 THEN 'no row could be loaded' END, at, at, at, at
-FROM generate_series({{first}}, {{last}}) AS n, LATERAL (SELECT {_AT} AS at) AS t
+INSERT INTO loads (dataset, source, version, kind, status, received, inserted, rejected, attempts, reasons,
+    correlation_id, error, created_at, queued_at, started_at, finished_at)
+SELECT {_DATASET}, coalesce(source, 'api:/department/upload/batch'), version,
+    CASE WHEN version IS NULL THEN 'api' ELSE 'csv' END, CASE WHEN n % 100 = 7 THEN 'failed' ELSE 'succeeded' END, 1000,
+    990, CASE WHEN n % 10 = 3 THEN 10 ELSE 0 END, 1, CAST(CASE WHEN n % 10 = 3 THEN :reasons ELSE '[]' END AS jsonb),
+    gen_random_uuid(), CASE WHEN n % 100 = 7 THEN 'no row could be loaded' END, at, at, at, at
+FROM (
+    SELECT n, {_AT.format(count=":loads")} AS at, NULL AS source, NULL AS version FROM generate_series(1, :loads) AS n
+    UNION ALL
+    SELECT n, {_AT.format(count=":objects")}, source, version
+    FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[])) WITH ORDINALITY AS o (source, version, n)
+) AS t ORDER BY at
 """
-_OF_OBJECTS = f"""
-INSERT INTO loads (dataset, source, version, kind, status, received, inserted, attempts, created_at, queued_at,
-    started_at, finished_at)
-SELECT 'departments', source, version, 'csv', 'succeeded', 10, 10, 1, at, at, at, at
-FROM unnest(CAST(:sources AS text[]), CAST(:versions AS text[])) WITH ORDINALITY AS o (source, version, n),
-    LATERAL (SELECT {_AT} AS at) AS t
-"""
-_PIECE = 100_000
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,11 @@ class Contents:
 
 
 def fill(cloud: Cloud, contents: Contents, report: Callable[[str], None]) -> None:
-    report(f"{contents.objects:,} objects")
     with _without_events(cloud):
-        _add_objects(cloud, contents.objects)
-    report(f"{contents.loads:,} loads")
-    _add_loads(cloud, contents.loads)
+        report(f"{contents.objects:,} objects")
+        objects = _add_objects(cloud, contents.objects)
+        report(f"{contents.loads:,} loads")
+        _add_loads(cloud, contents.loads, objects)
     report(f"{contents.points:,} restore points")
     _add_points(cloud, contents.points)
     cloud.sql("VACUUM ANALYZE loads")
@@ -82,7 +80,8 @@ def _without_events(cloud: Cloud) -> "Iterator[None]":
         cloud.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=usual)
 
 
-def _add_objects(cloud: Cloud, count: int) -> None:
+def _add_objects(cloud: Cloud, count: int) -> list[tuple[str, str]]:
+    """Add files to the landing bucket. Return the source and the version of each."""
     bucket = cloud.env["LANDING_BUCKET"]
 
     def put(number: int) -> tuple[str, str]:
@@ -90,18 +89,20 @@ def _add_objects(cloud: Cloud, count: int) -> None:
         stored = cloud.s3.put_object(Bucket=bucket, Key=key, Body=b"1,Sales\n")
         return f"s3://{bucket}/{key}", stored["VersionId"]
 
-    pairs = _each(put, range(count))
+    return _each(put, range(count))
+
+
+def _add_loads(cloud: Cloud, count: int, objects: Sequence[tuple[str, str]]) -> None:
+    """Add the loads of requests and objects, in the order of their times."""
     with _quiet(cloud) as connection:
         connection.run(
-            _OF_OBJECTS.format(count=max(1, count)), sources=[s for s, _ in pairs], versions=[v for _, v in pairs]
+            _LOADS,
+            reasons=_REASONS,
+            loads=count,
+            objects=len(objects),
+            sources=[source for source, _ in objects],
+            versions=[version for _, version in objects],
         )
-
-
-def _add_loads(cloud: Cloud, count: int) -> None:
-    with _quiet(cloud) as connection:
-        for first in range(1, count + 1, _PIECE):
-            last = min(count, first + _PIECE - 1)
-            connection.run(_LOADS.format(first=first, last=last, count=count))
 
 
 def _add_points(cloud: Cloud, count: int) -> None:

@@ -254,6 +254,25 @@ def test_a_pruning_without_time_left_ends_after_one_page(landing: Landing) -> No
     assert [prune(landing, Budget(seconds=0, page=2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
+def test_a_pruning_without_time_left_sends_no_request(landing: Landing) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    delete_versions(landing, "departments.csv")
+    request(landing)
+    age(landing)
+    landing.s3.calls.clear()
+    assert (prune(landing, Budget(seconds=0)), landing.s3.calls) == (0, [])
+    assert prune(landing) == 2
+
+
+def test_loads_with_a_time_in_the_future_do_not_hide_old_loads(landing: Landing) -> None:
+    for _ in range(5):
+        request(landing)
+    age(landing, "id > 3")
+    with landing.database.session() as session:
+        session.run("UPDATE loads SET created_at = now() + interval '1 year' WHERE id <= 3")
+    assert (prune(landing, Budget(page=2)), ids(landing)) == (2, [1, 2, 3])
+
+
 def test_an_unavailable_bucket_delays_the_pruning_but_does_not_stop_it(landing: Landing) -> None:
     landing.upload("departments.csv", "1,Sales\n")
     request(landing)
@@ -273,6 +292,7 @@ def test_only_one_pruning_runs_at_a_time(landing: Landing, database_url: str) ->
     with closing(Database(database_url, tls="disable")) as other, other.session() as session:
         session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
         assert prune(landing) == 0
+        session.run("SELECT pg_advisory_unlock_all()")
     assert prune(landing) == 1
 
 
