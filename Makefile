@@ -12,7 +12,7 @@ cloud  := $(python) -m infra.local
 hireflow := API_URL= ./hireflow
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke migration deploy plan destroy unlock test browser screenshots faults fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint zizmor ruff bench bench-full
+.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke migration deploy plan destroy unlock test browser screenshots faults year fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint zizmor ruff bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -101,6 +101,9 @@ faults: venv-develop ## run the long form of tests/faults: 300 faults in the dep
 test-localstack: STAGE = localstack
 test-localstack: venv-develop up ## run the end-to-end tests against STAGE=localstack, which empty the tables of this stage
 	@$(python) -m pytest tests/e2e --stage localstack
+
+year: venv-develop ## check a stage with the data of a year: LOADS=n POINTS=n OBJECTS=n (60 minutes)
+	@$(python) -m tests.year $(if $(LOADS),--loads $(LOADS)) $(if $(POINTS),--points $(POINTS)) $(if $(OBJECTS),--objects $(OBJECTS))
 
 fuzz: venv-develop ## parse a million hostile CSV and Avro files (INPUTS=n, SEED=n; 30 minutes)
 	@$(python) -m pytest tests/fuzz -q --hypothesis-profile=long

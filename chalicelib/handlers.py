@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from chalicelib.core.settings import BY_RELAY
-from chalicelib.services import services
+from chalicelib.services import Services, services
 
 Event = dict[str, Any]
 _log = logging.getLogger("hireflow.outbox")
@@ -54,7 +54,8 @@ def verify_backup(restore_point: str | None) -> dict[str, object]:
 
 
 def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
-    """Write the gauges as metrics, offer objects whose events were lost, and repair what crashed loads left behind."""
+    """Write the gauges as metrics, offer objects whose events were lost, repair what crashed loads left behind, and
+    delete what is older than its retention."""
     from chalicelib.cloud.functions import sibling
     from chalicelib.monitoring import gauges
     from chalicelib.recovery import landing_sweep, upkeep
@@ -67,7 +68,8 @@ def sweep(context: Any, *, restarted: bool) -> dict[str, int]:
     offer = partial(parts.invoke_later, sibling(context.function_name, "ingest"))
     offered = landing_sweep.sweep(parts.database, parts.storage.landing, offer, restarted=restarted)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-    return {**vars(upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch)), "offered": offered}
+    done = vars(upkeep.sweep(parts.database, parts.storage, grace=grace, watch=watch))
+    return {**done, **_expire(parts), "offered": offered}
 
 
 def redrive(context: Any) -> dict[str, int]:
@@ -128,6 +130,21 @@ def administer_tokens(order: Mapping[str, object]) -> object:
 
     with services().database.session() as session:
         return administer(session, order)
+
+
+def _expire(parts: Services) -> dict[str, int]:
+    """Delete old reject files and old loads, and return their numbers."""
+    from chalicelib.monitoring import readiness
+    from chalicelib.recovery import expired_rejects, pruning
+
+    def unrestored() -> str | None:
+        newest = readiness.newest_backup(parts.storage)
+        return newest.previous_database if newest else None
+
+    settings = parts.settings
+    expired = expired_rejects.expire(parts.database, parts.storage.errored, settings.reject_retention)
+    pruned = pruning.prune(parts.database, parts.storage, settings.load_retention, unrestored)
+    return {"expired": expired, "pruned": pruned}
 
 
 def _maintain_outbox(backup_lag: float | None) -> None:

@@ -10,19 +10,27 @@ Otherwise every later backup would look older than this restore point, and the a
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
 
 from chalicelib.backups.table_schema import TableSchema
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.core import restore_point_names, timestamps
 from chalicelib.core.errors import NotFound
-from chalicelib.core.restore_point_names import instant, is_ahead, is_name
+from chalicelib.core.restore_point_names import AHEAD, instant, is_ahead, is_name
 
 ROOT = "backups/"
 _FORMAT = 1  # the version of the format of manifests
+_KEPT = 1000  # manifests that a process keeps in memory
+_READERS = 8  # threads that read the manifests of a page
+_STEP = timedelta(microseconds=1)  # between two names that follow each other
+_PARTS = timedelta(days=1), timedelta(days=30), None
+_EARLY = "1001"
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -179,6 +187,23 @@ def names(bucket: Bucket, now: datetime | None = None) -> list[str]:
     return sorted(newest_first, key=lambda name: is_ahead(name, now))
 
 
+def _following(bucket: Bucket, before: str | None, now: datetime) -> Iterator[str]:
+    """Yield the names that follow `before` in the order of `names`. Most callers need only the first ones, so the
+    function lists them in parts, beginning with the newest day."""
+    ahead = timestamps.name(now + AHEAD + _STEP)  # names from this one on are in the future
+    if before is None or before < ahead:
+        end = ahead if before is None else before
+        for part in _PARTS:
+            # Such an early year has no earlier names that are worth a list of their own.
+            first = timestamps.name(instant(end) - part) if part and end > _EARLY else ""
+            yield from sorted(filter(is_name, bucket.folders(ROOT, first=first, end=end)), reverse=True)
+            if not first:
+                break
+            end = first
+    following = filter(is_name, bucket.folders(ROOT, first=ahead))
+    yield from sorted((name for name in following if not before or before < ahead or name < before), reverse=True)
+
+
 def read(bucket: Bucket, name: str) -> Manifest | None:
     """Return the manifest of a restore point, or None if it is missing or broken."""
     try:
@@ -206,7 +231,8 @@ def newest(bucket: Bucket, among: list[str] | None = None, now: datetime | None 
 
     `among` has the names to choose from, in the order of `names`. None means all names.
     """
-    present = (name for name in (names(bucket, now) if among is None else among) if not is_ahead(name, now))
+    at = now or datetime.now(UTC)
+    present = (name for name in (_following(bucket, None, at) if among is None else among) if not is_ahead(name, at))
     return next(filter(None, (read(bucket, name) for name in present)), None)
 
 
@@ -216,50 +242,66 @@ def page(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[Ma
     The cursor is the `before` of the next page, or None after the last page. The function reads only the manifests of
     this page.
     """
-    manifests: list[Manifest] = []
-    following = names(bucket)
-    if before is not None:
-        last_is_ahead = is_ahead(before)  # names in the future come after all others
-        following = [name for name in following if (is_ahead(name), before) > (last_is_ahead, name)]
-    for index, name in enumerate(following, 1):
-        manifest = read(bucket, name)
-        if manifest is not None:
-            manifests.append(manifest)
-        if len(manifests) == limit:
-            return manifests, name if index < len(following) else None
-    return manifests, None
+    entries, cursor = _page(bucket, limit, before)
+    return [manifest for manifest, _ in entries], cursor
 
 
 def listed(bucket: Bucket, limit: int, before: str | None = None) -> tuple[list[RestorePoint], str | None]:
-    """Return the restore points of a `page`, with the times of their verifications, and the next cursor."""
-    manifests, cursor = page(bucket, limit, before)
-    verified_at = verification_times(bucket, manifests)
-    return [manifest.summary(verified_at.get(manifest.restore_point)) for manifest in manifests], cursor
+    """Return the restore points of a `page`, with the times of their verifications, and the next cursor.
 
-
-def verification_times(bucket: Bucket, manifests: Sequence[Manifest]) -> dict[str, datetime]:
-    """Return the times at which the restore points of a page were verified, by name. Restore points that are not
-    verified are left out.
-
-    The time is the modification time of the verification mark. S3's list of objects shows this time, so one request
-    finds the marks of 200 restore points. Restore points in the future need a second list request, because a page shows
-    them last, but S3 lists them beside the newest restore points.
+    The time of a verification is the modification time of the verification mark.
     """
-    on_page = [manifest.restore_point for manifest in manifests]
-    ahead = [name for name in on_page if is_ahead(name)]
-    return _marks(bucket, on_page[: len(on_page) - len(ahead)]) | _marks(bucket, ahead)
+    entries, cursor = _page(bucket, limit, before)
+    return [manifest.summary(verified_at) for manifest, verified_at in entries], cursor
 
 
-def _marks(bucket: Bucket, consecutive: Sequence[str]) -> dict[str, datetime]:
-    """Return the times of the verification marks, by name of the restore point. `consecutive` has the names of restore
-    points that follow each other in S3's list, newest first."""
+def _page(bucket: Bucket, limit: int, before: str | None) -> tuple[list[tuple[Manifest, datetime | None]], str | None]:
+    """Return what `page` returns, each manifest with the time of its verification."""
+    entries: list[tuple[Manifest, datetime | None]] = []
+    following, last = _following(bucket, before, datetime.now(UTC)), None
+    with ThreadPoolExecutor(_READERS) as pool:
+        while chosen := list(islice(following, limit - len(entries))):
+            stored = _stored(bucket, chosen)
+            complete = [name for name in chosen if manifest_key(name) in stored]
+            modified = [stored[manifest_key(name)] for name in complete]
+            manifests = pool.map(partial(_kept, bucket), complete, modified)
+            entries += [
+                (manifest, stored.get(verified_key(manifest.restore_point)))
+                for manifest in manifests
+                if manifest is not None
+            ]
+            last = chosen[-1]
+    return entries, last if next(following, None) is not None else None
+
+
+@lru_cache(_KEPT)
+def _kept(bucket: Bucket, name: str, _modified: datetime) -> Manifest | None:
+    """Return the same as `read`. The process keeps the result, because nobody changes a manifest. If somebody does, its
+    modification time changes, too."""
+    return read(bucket, name)
+
+
+def _stored(bucket: Bucket, chosen: Sequence[str]) -> dict[str, datetime]:
+    """Return the modification times of the manifests and the verification marks, by key. `chosen` has names that follow
+    each other in the order of `names`.
+
+    One list request finds these objects of about 100 restore points. Restore points in the future need a second list
+    request, because a page shows them last, but S3 lists them beside the newest restore points.
+    """
+    ahead = [name for name in chosen if is_ahead(name)]
+    return _times(bucket, chosen[: len(chosen) - len(ahead)]) | _times(bucket, ahead)
+
+
+def _times(bucket: Bucket, consecutive: Sequence[str]) -> dict[str, datetime]:
+    """Return the modification times like `_stored`. `consecutive` has the names of restore points that follow each
+    other in S3's list, newest first."""
     if not consecutive:
         return {}
-    names_by_key = {verified_key(name): name for name in consecutive}
+    wanted = {key(name) for name in consecutive for key in (manifest_key, verified_key)}
     times: dict[str, datetime] = {}
     for stored in bucket.objects(ROOT, after=f"{ROOT}{consecutive[-1]}/"):
-        if stored.key in names_by_key:
-            times[names_by_key[stored.key]] = stored.modified
+        if stored.key in wanted:
+            times[stored.key] = stored.modified
         if stored.key > f"{ROOT}{consecutive[0]}0":  # this key comes after all keys of the newest restore point
             break
     return times

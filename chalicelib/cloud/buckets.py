@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 from chalicelib.cloud.object_streams import ObjectStream, Writer, s3_errors
 from chalicelib.core.streams import skip
 
+_MARKERS = 10  # more delete markers of one key than this are rare
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -138,14 +140,19 @@ class Bucket:
                 if response.get("Errors"):  # S3 lists failures in a response with status 200
                     raise StorageUnavailable(f"objects of s3://{self.name} could not be deleted")
 
-    def folders(self, prefix: str) -> list[str]:
-        """Return the names of the folders directly below `prefix`, in byte order. `prefix` ends in `/`."""
+    def folders(self, prefix: str, *, first: str = "", end: str = "") -> list[str]:
+        """Return the names of the folders directly below `prefix`, in byte order. `prefix` is empty or ends in `/`.
+        The names are not below `first`. They are below `end`, if it is given."""
         names: list[str] = []
         with s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+            for page in pages.paginate(
+                Bucket=self.name, Prefix=prefix, Delimiter="/", StartAfter=first and prefix + first
+            ):
                 names += [p["Prefix"][len(prefix) : -1] for p in page.get("CommonPrefixes", ())]
-        return names
+                if end and names and names[-1] >= end:
+                    break
+        return [name for name in names if not end or name < end]
 
     def versions(self, key: str) -> list[str]:
         """Return the version ids of one key, newest first."""
@@ -178,6 +185,15 @@ class Bucket:
         with s3_errors(self.url(key)):
             newest = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=1)
         return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
+
+    def has_versions(self, key: str) -> bool:
+        """Return whether any version of `key` exists. A delete marker is no version. The result is True if very many
+        delete markers make it uncertain. Raises StorageUnavailable."""
+        with s3_errors(self.url(key)):
+            # `key` comes first in the list of all keys that begin with it.
+            page = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=_MARKERS)
+        found = any(version["Key"] == key for version in page.get("Versions", ()))
+        return found or bool(page["IsTruncated"] and page["NextKeyMarker"] == key)
 
     def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
         """Yield the objects whose key starts with `prefix` and sorts after `after`, in byte order."""

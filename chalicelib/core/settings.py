@@ -99,6 +99,20 @@ class Settings:
         "after how many days a restore point expires; the newest complete restore point never expires",
         "30",
     )
+    load_retention: timedelta = setting(
+        "LOAD_RETENTION_DAYS",
+        setting_kinds.days(36_500),
+        "how many days a load stays in the history after its end; a load stays longer if the landing bucket still has"
+        " any version of its file",
+        "365",
+    )
+    reject_retention: timedelta = setting(
+        "REJECT_RETENTION_DAYS",
+        setting_kinds.days(36_500),
+        "after how many days a reject file expires; then the rejects of its load can no longer be shown, but their"
+        " counts and reasons can",
+        "30",
+    )
     continue_from: int = setting(
         "CONTINUE_FROM_BYTES",
         setting_kinds.whole(1, 2**50, "bytes"),

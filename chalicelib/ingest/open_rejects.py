@@ -11,7 +11,7 @@ deletes and counts the rejects, so the counts always agree with the rows. Only t
 tracked in the table. All other rejects stay open.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from chalicelib.cloud.database import Session
 from chalicelib.core.dataset import Dataset
@@ -103,6 +103,12 @@ def of_load(session: Session, load_id: int, grace: str) -> dict[int, bool]:
         load_id=load_id,
     )
     return dict(rows)
+
+
+def forget(session: Session, load_ids: Sequence[int]) -> None:
+    """Stop tracking the open rejects of these loads, because their reject files expire. The rejects count as open for
+    ever."""
+    session.run("DELETE FROM open_rejects WHERE load_id = ANY(CAST(:ids AS bigint[]))", ids=list(load_ids))
 
 
 def require_load(session: Session, dataset: Dataset, load_id: int) -> None:

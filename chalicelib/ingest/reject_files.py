@@ -59,10 +59,25 @@ def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime
     for listed in bucket.objects(f"{dataset}/", after=_dated(dataset, since)):
         if listed.key > last:
             break
-        load_id = listed.key.rpartition("-")[2].removesuffix(".ndjson")
-        if load_id.isdecimal():
-            load_ids[listed.key] = int(load_id)
+        if (load_id := _load_id(listed.key)) is not None:
+            load_ids[listed.key] = load_id
     return load_ids
+
+
+def files_before(bucket: Bucket, dataset: str, before: datetime) -> Iterator[tuple[str, int]]:
+    """Find the reject files of a dataset that were stored before this time. Yields the key of each file and the id of
+    its load, oldest first."""
+    last = _dated(dataset, before)
+    for listed in bucket.objects(f"{dataset}/"):
+        if listed.key > last:
+            break
+        if listed.modified < before and (load_id := _load_id(listed.key)) is not None:
+            yield listed.key, load_id
+
+
+def _load_id(key: str) -> int | None:
+    load_id = key.rpartition("-")[2].removesuffix(".ndjson")
+    return int(load_id) if load_id.isdecimal() else None
 
 
 class RejectFile:

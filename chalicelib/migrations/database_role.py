@@ -14,7 +14,7 @@ from chalicelib.migrations.role_login import Login
 
 GRANTS = {
     **dict.fromkeys(DATASETS, "SELECT, INSERT, UPDATE"),
-    "loads": "SELECT, INSERT, UPDATE",
+    "loads": "SELECT, INSERT, UPDATE, DELETE",
     "orphans": "SELECT, INSERT, UPDATE, DELETE",
     "open_rejects": "SELECT, INSERT, DELETE",
     "database_identity": "SELECT",

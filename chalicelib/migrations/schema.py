@@ -135,6 +135,7 @@ loads = Table(
     UniqueConstraint("source", "version"),
     Index("loads_dataset_id_idx", "dataset", "id"),
     Index("loads_status_id_idx", "status", "id"),
+    Index("loads_kind_id_idx", "kind", "id", postgresql_where=text("kind <> 'api'")),  # requests need no search by kind
 )
 
 orphans = Table(

@@ -5,6 +5,7 @@ All functions raise KeyError if they need an output of a stack that does not exi
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from infra.aws.composition import PROXY
 from infra.aws.profiles import EXISTING, PROFILES, STANDARD, Profile
 from infra.deploy.logins import Logins
 from infra.deploy.target import Vpc
+from infra.errors import CloudError
 from infra.local import provision
 from infra.settings.chosen import Chosen
 
@@ -54,6 +56,18 @@ def of_operations(chosen: Chosen) -> dict[str, str]:
         "NoticeEmail": chosen.text("NOTICE_EMAIL"),
         "NoticeWebhook": chosen.text("NOTICE_WEBHOOK"),
     }
+
+
+def of_storage(chosen: Chosen, own: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the computed parameters of the stack `storage`.
+
+    Raises CloudError if the user's own parameters contain a retention of reject files, because the functions delete
+    these files after the time of the setting.
+    """
+    if "ErroredDays" in own.get("storage", {}):
+        days = own["storage"]["ErroredDays"]
+        raise CloudError(f"remove ErroredDays from the parameters of the stage, and set REJECT_RETENTION_DAYS={days}")
+    return {"ErroredDays": str(math.ceil(chosen.read("REJECT_RETENTION_DAYS").total_seconds() / 86_400))}
 
 
 def through_proxy(profile: Profile, own: Mapping[str, Mapping[str, str]]) -> bool:

@@ -48,6 +48,8 @@ class StageStacks:
             computed |= zones.chosen(ec2, self.outputs(part), proxy=proxy)
         elif part in PART_OF.values():
             computed = parameters.of_database(outputs, chosen)
+        elif part == "storage":
+            computed = parameters.of_storage(chosen, own)
         elif part == "operations":
             computed = parameters.of_operations(chosen)
         return {**profile.parameters_of(part), **computed, **own.get(part, {})}

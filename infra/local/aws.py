@@ -124,10 +124,27 @@ def environment(report: Callable[[str], None]) -> Path:
 
 def _code() -> str:
     """Return a hash of the embedded AWS's code. A running instance with another hash is outdated."""
-    names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "unpacked", "aws")
+    names = (
+        "server",
+        "front",
+        "apigateway",
+        "lifecycle",
+        "logevents",
+        "logtrim",
+        "memory",
+        "rotation",
+        "unpacked",
+        "aws",
+    )
     folders = ("gate", "objects", "runtime")
     parts = (path for folder in folders for path in sorted((_HERE / folder).glob("*.py")))
-    files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *parts]
+    # The gate's refusals have the headers of `browser_headers`.
+    files = [
+        _LOCK,
+        ROOT / "chalicelib" / "core" / "browser_headers.py",
+        *(_HERE / f"{name}.py" for name in names),
+        *parts,
+    ]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

@@ -9,14 +9,19 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infra.local import lifecycle
 from infra.local.front import Front
 from infra.local.gate.app import App, Gate, Send, utc_now
 from infra.local.gate.bodies import Message, Receive
-from infra.local.gate.credentials import Keys, Session
+from infra.local.gate.credentials import REGION, Keys, Session
+from infra.local.logtrim import trimming
 from infra.local.memory import Memory, services
 from infra.local.objects.objects import on_disk
 from infra.local.rotation import rotating
@@ -49,11 +54,14 @@ class Sessions:
 
 
 class Alive:
-    """An application with background tasks, which start and stop with the application."""
+    """An application with background tasks, which start and stop with the application. `tasks` start those that run
+    until they are cancelled."""
 
-    def __init__(self, inner: App, memory: Memory, lambdas: Lambdas, log: Path) -> None:
-        self._inner, self._memory, self._lambdas, self._log = inner, memory, lambdas, log
-        self._rotating: asyncio.Task[None] | None = None
+    def __init__(
+        self, inner: App, memory: Memory, lambdas: Lambdas, tasks: Sequence[Callable[[], Coroutine[Any, Any, None]]]
+    ) -> None:
+        self._inner, self._memory, self._lambdas, self._tasks = inner, memory, lambdas, tasks
+        self._running: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -68,7 +76,7 @@ class Alive:
             if message["type"] == "lifespan.startup.complete":
                 self._memory.start()
                 self._lambdas.start()
-                self._rotating = asyncio.get_running_loop().create_task(rotating(self._log))
+                self._running = [asyncio.get_running_loop().create_task(task()) for task in self._tasks]
             await send(message)
 
         return started
@@ -81,10 +89,10 @@ class Alive:
             if message["type"] == "lifespan.shutdown":
                 await self._lambdas.stop()
                 await self._memory.stop()
-                if self._rotating is not None:
-                    self._rotating.cancel()
+                for task in self._running:
+                    task.cancel()
                     with suppress(asyncio.CancelledError):
-                        await self._rotating
+                        await task
             return message
 
         return ending
@@ -111,7 +119,29 @@ def application(home: Path, endpoint: str) -> App:
     memory = Memory(services(app.SERVICE_REGISTRY), save_state)
     front = Front(on_disk(app, s3, Path(tempfile.gettempdir())), endpoint, keys)
     lambdas = replacement.install(sessions.of_function, _replace)
-    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, lambdas, home / "aws.log")
+    tasks = (partial(rotating, home / "aws.log"), _trimming, partial(lifecycle.applying, partial(_s3, endpoint, keys)))
+    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, lambdas, tasks)
+
+
+def _s3(endpoint: str, keys: Keys) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+    )
+
+
+async def _trimming() -> None:
+    from ministack.services import cloudwatch_logs
+
+    def groups() -> Iterator[dict[str, Any]]:
+        return (group for _, group in cloudwatch_logs._log_groups.all_items())
+
+    await trimming(groups, cloudwatch_logs._log_events_lock, lambda: time.time_ns() // 1_000_000)
 
 
 def _replace(module: Any, name: str, value: Any) -> None:

@@ -220,7 +220,7 @@ def test_another_up_changes_nothing(upgrade: Upgrade, capsys: pytest.CaptureFixt
 
 
 def test_restore_points_are_listed_and_sound_and_can_be_restored(upgrade: Upgrade) -> None:
-    """This must be the last test of this file, because it changes rows."""
+    """Only tests that need no other data may follow this test, because it changes rows."""
     points, cloud = upgrade.before.points, upgrade.cloud
     assert len(points) >= 2
     assert set(points) <= set(upgrade.after.points)
@@ -236,3 +236,19 @@ def test_restore_points_are_listed_and_sound_and_can_be_restored(upgrade: Upgrad
     assert [row[:2] for row in cloud.table("hired_employees")] == [(1, "Ann"), (2, "Bo Renamed")]
     load = cloud.upload("jobs_after.csv", "5,Smith of now\n")
     assert load["status"] == "succeeded"
+
+
+def test_old_loads_of_requests_are_deleted_and_old_files_are_not_loaded_again(upgrade: Upgrade) -> None:
+    """This must be the last test of this file, because it makes all loads a year older."""
+    cloud = upgrade.cloud
+    objects = "SELECT count(*) FROM loads WHERE kind <> 'api' AND version IS NOT NULL"
+    before = cloud.sql(objects)
+    cloud.sql(
+        "UPDATE loads SET created_at = created_at - interval '366 days', queued_at = queued_at - interval '366 days',"
+        " finished_at = finished_at - interval '366 days'"
+    )
+    swept = cloud.commands.invoke_scheduled("sweep", {"restarted": True})
+    assert swept["pruned"] > 0
+    assert swept["offered"] == 0
+    assert cloud.sql("SELECT count(*) FROM loads WHERE kind = 'api'") == [(0,)]
+    assert cloud.sql(objects) == before

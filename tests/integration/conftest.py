@@ -45,7 +45,7 @@ def database_url(postgres: Postgres, cleaner: Database) -> str:
         session.run("UPDATE relay_state SET holder = '', leased_until = '-infinity'")
         session.run("UPDATE relay_state SET dead_letters = NULL, measured_at = NULL")
         session.run("UPDATE late_backups SET noticed = false, since = NULL; UPDATE deployment SET api_url = ''")
-        session.run("UPDATE landing_sweep SET key_marker = '', version_marker = ''")
+        session.run("UPDATE landing_sweep SET key_marker = '', version_marker = '', pruned_to = 0")
     return postgres.url
 
 

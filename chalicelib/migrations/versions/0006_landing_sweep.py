@@ -15,16 +15,15 @@ down_revision = "0005"
 # have been ahead when the database was created: `starts_at` would lie in the future, and the sweep would ignore new
 # objects.
 #
-# The same rule works for an upgraded database. Every object whose event arrived has a load, and loads are never
-# deleted. So if an object has no load, its event was lost. The very first objects may have lost their events, so the
+# The same rule works for an upgraded database. Every object whose event arrived has a load, because earlier releases
+# never deleted loads. So if an object has no load, its event was lost. The very first objects may have lost their events, so the
 # time of the first load would be too late for `starts_at`. The time of the upgrade would be too late as well: the
 # sweep would ignore the objects whose events were lost under the previous release.
 #
 # `swept_at` lies in the past, so that the first sweep works like a sweep after an outage, because no sweep ran
 # before.
 #
-# If loads are ever deleted, keep the loads whose objects still exist, or set `starts_at` to a time after these
-# objects.
+# Later releases delete old loads (see recovery.pruning), but never the load of an object that still exists.
 SWEEP = """
 CREATE TABLE landing_sweep (
     starts_at timestamptz CONSTRAINT landing_sweep_pkey PRIMARY KEY,

@@ -1,5 +1,5 @@
-"""Add the right of a token to see rows, and the position of the pruning of old loads. Make the summary of hires faster
-where nearly every employee belongs to a group of their own."""
+"""Add the right of a token to see rows, the position of the pruning of old loads, and an index of the loads that are no
+requests. Make the summary of hires faster where nearly every employee belongs to a group of their own."""
 
 from alembic import op
 
@@ -9,6 +9,7 @@ down_revision = "0011"
 ROWS_AND_PRUNING = """
 ALTER TABLE tokens ADD COLUMN rows boolean NOT NULL DEFAULT false;
 ALTER TABLE landing_sweep ADD COLUMN pruned_to bigint NOT NULL DEFAULT 0;
+CREATE INDEX loads_kind_id_idx ON loads (kind, id) WHERE kind <> 'api';
 """
 
 # The changed employees are counted by year, department and job. A group without changes is not written. The fences

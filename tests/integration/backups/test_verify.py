@@ -82,7 +82,7 @@ def test_a_sound_restore_point_passes(storage: Storage, point: str) -> None:
 
 def verified(storage: Storage) -> list[str]:
     """Return the restore points that the list shows as verified."""
-    return list(manifest.verification_times(storage.backup, manifest.page(storage.backup, 10)[0]))
+    return [point.restore_point for point in manifest.listed(storage.backup, 10)[0] if point.verified_at]
 
 
 def test_a_sound_restore_point_is_marked_until_a_fault_is_found(storage: Storage, point: str) -> None:

@@ -165,7 +165,13 @@ def run_sweep(stage: Stage, landing: Landing, queue: Queue) -> None:
     assert stage.invoke("sweep")["offered"] == 2
     with landing.database.session() as session:
         session.run("UPDATE loads SET attempts = 3")
-    assert stage.invoke("sweep")["failed"] == 1
+        session.run(
+            "INSERT INTO loads (source, kind, status, errored_key, finished_at)"
+            f" VALUES ('s3://{LANDING}/gone.csv', 'csv', 'failed', 'jobs/x.ndjson', now() - interval '366 days')"
+        )
+        session.run("UPDATE loads SET created_at = now() - interval '366 days'")
+    done = stage.invoke("sweep")
+    assert (done["failed"], done["pruned"]) == (1, 1)
 
 
 def run_redrive(stage: Stage, landing: Landing, queue: Queue) -> None:

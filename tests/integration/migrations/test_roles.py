@@ -17,8 +17,9 @@ from chalicelib.migrations.database_role import GRANTS
 from chalicelib.migrations.migrate import upgrade
 from chalicelib.migrations.schema import metadata
 from chalicelib.migrations.stage_migration import migrate_stage
-from chalicelib.recovery import upkeep
+from chalicelib.recovery import expired_rejects, upkeep
 from chalicelib.recovery.landing_sweep import sweep
+from chalicelib.recovery.pruning import prune
 from infra.local import provision
 from infra.local.postgres import Postgres, temporary
 from infra.local.provision import Role, connect
@@ -58,6 +59,11 @@ def test_the_role_may_load_files_and_rows_back_up_restore_and_sweep(functions: D
     assert sweep(functions, s3.storage.landing, offered.append, restarted=True) == len(offered) == 2
     assert sweep(functions, s3.storage.landing, offered.append) == 0
     assert vars(upkeep.sweep(functions, s3.storage, grace=GRACE)) == {"failed": 0, "healed": 0, "removed": 0}
+    request = upload(functions, s3.storage, SentRows(DATASETS["jobs"], [{"id": 0}], "api"), grace=GRACE).load_id
+    no_time = timedelta(0)
+    assert expired_rejects.expire(functions, s3.storage.errored, no_time) == 3
+    assert prune(functions, s3.storage, no_time, lambda: None) == 3, "the three requests"
+    assert landing.rows(f"SELECT id FROM loads WHERE id = {request}") == []
     assert landing.rows("SELECT q1 FROM quarterly_hires") == [(1,)]
 
 
@@ -68,7 +74,6 @@ def test_the_role_may_load_files_and_rows_back_up_restore_and_sweep(functions: D
         "ALTER TABLE jobs ADD COLUMN x int",
         "TRUNCATE jobs CASCADE",
         "DELETE FROM hired_employees",
-        "DELETE FROM loads",
         "DELETE FROM tokens",
         "ALTER TABLE jobs DISABLE TRIGGER ALL",
         "CREATE TABLE mine (x int)",

@@ -1,7 +1,7 @@
 """Tests the names, manifests, lists and retention of restore points. The bucket is in memory."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,9 +40,12 @@ class MemoryBucket(Bucket):
             raise NotFound(f"{key} does not exist")
         return self.held[key]
 
-    def folders(self, prefix: str) -> list[str]:
+    def folders(self, prefix: str, *, first: str = "", end: str = "") -> list[str]:
         below = (key[len(prefix) :] for key in self.held if key.startswith(prefix))
-        return sorted({rest.split("/")[0] for rest in below if "/" in rest})
+        found = sorted({rest.split("/")[0] for rest in below if "/" in rest})
+        names = [name for name in found if name >= first and not (end and name >= end)]
+        self.log += [("folder", name) for name in names]
+        return names
 
     def objects(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
         for key in sorted(self.held):
@@ -209,7 +212,7 @@ def test_pages_are_newest_first_and_read_no_other_manifest(bucket: MemoryBucket)
     bucket.held["backups/readme/manifest.json"] = b"not ours"
     first, cursor = manifest.page(bucket, 2)
     assert [found.restore_point for found in first] == made[:2]
-    assert bucket.requests("get") == [manifest.manifest_key(name) for name in made[:2]]
+    assert sorted(bucket.requests("get"), reverse=True) == [manifest.manifest_key(name) for name in made[:2]]
     second, cursor = manifest.page(bucket, 2, cursor)
     third, end = manifest.page(bucket, 2, cursor)
     assert [found.restore_point for found in second + third] == made[2:]
@@ -320,22 +323,63 @@ def test_one_run_deletes_a_limited_number_oldest_first(bucket: MemoryBucket) -> 
     assert len(expire(bucket, NAME)) == 5
 
 
+def verified(bucket: MemoryBucket, limit: int, before: str | None = None) -> dict[str, datetime]:
+    points, _ = manifest.listed(bucket, limit, before)
+    return {point.restore_point: point.verified_at for point in points if point.verified_at is not None}
+
+
 def test_one_list_request_finds_the_verification_marks_of_a_page(bucket: MemoryBucket) -> None:
     made = [add(bucket, ago(hours=hours)) for hours in range(6)]
     for name in (made[0], made[2], made[3], made[5]):
         bucket.held[manifest.verified_key(name)] = b"{}"
-    page, _ = manifest.page(bucket, 3, before=made[0])
-    bucket.log.clear()
-    assert manifest.verification_times(bucket, page) == dict.fromkeys((made[2], made[3]), NOW)
-    assert bucket.requests("get") == []
+    assert verified(bucket, 3, before=made[0]) == dict.fromkeys((made[2], made[3]), NOW)
+    assert len(bucket.requests("get")) == 3
     listed = bucket.requests("list")
     assert listed[0] == manifest.key(made[3], "jobs")
     assert len(listed) == 2 * 3 + 2 + 1  # the list ends one file after the three restore points of the page
-    assert manifest.verification_times(bucket, []) == {}
     bucket.held[manifest.verified_key(add(bucket, FUTURE[0]))] = b"{}"
-    assert set(manifest.verification_times(bucket, manifest.page(bucket, 9)[0])) == {
-        made[0],
-        *made[2:4],
-        made[5],
-        FUTURE[0],
-    }
+    assert set(verified(bucket, 9)) == {made[0], *made[2:4], made[5], FUTURE[0]}
+
+
+def test_a_process_reads_a_manifest_once_and_sees_that_it_was_deleted(bucket: MemoryBucket) -> None:
+    made = [add(bucket, ago(hours=hours)) for hours in range(3)]
+    for _ in range(2):
+        assert [point.restore_point for point in manifest.page(bucket, 9)[0]] == made
+    assert len(bucket.requests("get")) == 3
+    del bucket.held[manifest.manifest_key(made[1])]
+    assert [point.restore_point for point in manifest.page(bucket, 9)[0]] == [made[0], made[2]]
+
+
+def test_the_newest_restore_points_are_found_without_a_list_of_all(bucket: MemoryBucket) -> None:
+    made = [add(bucket, ago(minutes=3 * number)) for number in range(2000)]
+    calls: list[Callable[[], Manifest | None]] = [lambda: manifest.newest(bucket, now=NOW)]
+    calls.append(lambda: manifest.page(bucket, 1, before=ago(minutes=-1))[0][0])
+    for call in calls:
+        newest = call()
+        assert newest is not None
+        assert newest.restore_point == made[0]
+        assert len(bucket.requests("folder")) <= 24 * 20 + 1
+        bucket.log.clear()
+
+
+TIMES = st.datetimes(datetime(1, 1, 1), datetime(2999, 1, 1))
+NEAR = st.integers(-3_000_000, 600).map(lambda seconds: ago(seconds=-seconds))
+NAMES = st.one_of(NEAR, TIMES.map(lambda at: f"{at:%Y%m%dT%H%M%S.%fZ}".zfill(len(NAME))))
+
+
+@given(existing=st.sets(NAMES, max_size=12), limit=st.integers(1, 5))
+def test_pages_have_all_restore_points_in_the_order_of_the_names(existing: set[str], limit: int) -> None:
+    bucket = MemoryBucket()
+    for name in existing:
+        add(bucket, name)
+    found: list[str] = []
+    page, cursor = manifest.page(bucket, limit)
+    found += [point.restore_point for point in page]
+    while cursor is not None:
+        page, cursor = manifest.page(bucket, limit, cursor)
+        found += [point.restore_point for point in page]
+    assert found == manifest.names(bucket)
+    newest = manifest.newest(bucket)
+    assert (newest.restore_point if newest else None) == next(
+        (name for name in found if not restore_point_names.is_ahead(name)), None
+    )

@@ -131,3 +131,19 @@ def test_own_parameters_take_precedence(tmp_path: Path) -> None:
     made, *_ = stage(tmp_path, *ALL)
     given = made.given("database", {**NETWORK}, choose("prod", {}, {}))
     assert (given["Standby"], given["MaxCapacity"], given["ThroughProxy"]) == ("false", "16", "true")
+
+
+def test_reject_files_expire_on_aws_after_the_days_of_the_setting(tmp_path: Path) -> None:
+    of_stage, _, _ = stage(tmp_path)
+    for given, days in (("", "30"), ("7", "7"), ("0.5", "1"), ("7.1", "8")):
+        chosen = choose("prod", {}, {"REJECT_RETENTION_DAYS": given})
+        assert of_stage.given("storage", {}, chosen)["ErroredDays"] == days
+
+
+def test_the_former_parameter_for_reject_files_is_refused(tmp_path: Path) -> None:
+    of_stage, _, _ = stage(tmp_path)
+    own = tmp_path / "infra" / "aws" / "parameters"
+    own.mkdir(parents=True)
+    (own / "prod.json").write_text('{"storage": {"ErroredDays": "60"}}')
+    with pytest.raises(CloudError, match="set REJECT_RETENTION_DAYS=60"):
+        of_stage.given("storage", {}, choose("prod", {}, {}))
