@@ -4,10 +4,12 @@ bench/results.json."""
 import argparse
 import sys
 import time
+from collections.abc import Collection, Sequence
 
-from bench.cases import CASES, Scale
+from bench.cases import CASES, Case, Scale
 from bench.gate import gate
 from bench.http import requests_per_second
+from bench.load import load
 from bench.other import other
 from bench.results import HEAD, Result, line, machine, write_json, write_svg
 from bench.rig import rig
@@ -15,7 +17,8 @@ from infra.venv import ROOT
 
 QUICK = Scale(rows=100_000, large=500_000, huge=2_000_000, rounds=3)
 FULL = Scale(rows=1_000_000, large=5_000_000, huge=20_000_000, rounds=3)
-ALL = (*CASES, other, requests_per_second, gate)
+ALL: Sequence[Case] = (*CASES, other, requests_per_second, gate)
+LONG: Sequence[Case] = (load,)  # only with --full or --only
 
 
 def main() -> int:
@@ -27,7 +30,7 @@ def main() -> int:
         "--only",
         nargs="*",
         metavar="NAME",
-        choices=[case.__name__ for case in ALL],
+        choices=[case.__name__ for case in (*ALL, *LONG)],
         default=None,
         help="run only these measurements, and write no files",
     )
@@ -39,8 +42,8 @@ def main() -> int:
         about = machine(str(running.scalar("SHOW server_version")))
         print(f"{about['processor']}, {about['cores']} cores, Python {about['python']}, Postgres {about['postgres']}")
         print(HEAD)
-        for case in ALL:
-            if args.only is None or case.__name__ in args.only:
+        for case in (*ALL, *LONG):
+            if _is_wanted(case, args.full, args.only):
                 for result in case(running, scale):
                     results.append(result)
                     print(line(result), flush=True)
@@ -53,6 +56,10 @@ def main() -> int:
             title = "Bar: time of Hireflow / time of the limit named in the row. Mark: the goal"
             write_svg(ROOT / "docs" / "bench.svg", title, shown)
     return 0
+
+
+def _is_wanted(case: Case, full: bool, only: Collection[str] | None) -> bool:
+    return case in ALL or full if only is None else case.__name__ in only
 
 
 if __name__ == "__main__":
