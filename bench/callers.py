@@ -72,9 +72,11 @@ class Traffic:
 
 
 class Connection:
-    """A connection to a server at `netloc` that stays open from one request to the next."""
+    """A connection to a server at `netloc` that stays open from one request to the next. `patience` is how many seconds
+    a response may take."""
 
-    def __init__(self, netloc: str) -> None:
+    def __init__(self, netloc: str, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._host, _, port = netloc.partition(":")
         self._port = int(port or 80)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -82,7 +84,7 @@ class Connection:
     async def send(self, request: Request) -> tuple[int, bytes, float]:
         """Send a request. Return the status, the body, and the seconds after which the server allows a retry."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 return await self._send(request)
         except BaseException:
             self.close()

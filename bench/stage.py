@@ -148,7 +148,7 @@ class Stage:
         waiting = list(reversed(requests))
 
         async def sender() -> None:
-            connection = Connection(urlsplit(self.env["AWS_ENDPOINT_URL"]).netloc)
+            connection = Connection(urlsplit(self.env["AWS_ENDPOINT_URL"]).netloc, _LONGEST)
             while waiting:
                 status, body, _ = await connection.send(waiting.pop())
                 assert status == 200, body
