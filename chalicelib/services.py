@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.cloud import secrets
+from chalicelib.cloud import purposes, secrets
 from chalicelib.cloud.database import Database
 from chalicelib.cloud.database_login import database_login
 from chalicelib.cloud.functions import Functions
@@ -72,9 +72,11 @@ def services() -> Services:
     """Return the services. The first call makes them, because the build of the deployment package imports this module
     without a database or S3."""
     settings = Settings.from_env(os.environ)
+    deployed = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+    purpose = purposes.of_function(deployed, settings.stage, settings.database_connections)
     return Services(
         settings,
-        Database(database_url(settings), tls=settings.database_tls, ca=settings.database_ca),
+        Database(database_url(settings), tls=settings.database_tls, ca=settings.database_ca, purpose=purpose),
         Storage(
             settings.landing_bucket,
             settings.errored_bucket,

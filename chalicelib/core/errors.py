@@ -12,6 +12,7 @@
     ├── Unprocessable               422  the request is well-formed, but breaks a rule
     ├── Unavailable                 503  try again later; the response has the header Retry-After
     │   ├── DatabaseUnavailable          Postgres cannot be reached, or broke the connection
+    │   │   └── TooManyConnections       there is no room for another connection
     │   ├── LockTimeout                  another writer held the table's lock for too long
     │   ├── Conflict                     deadlock or serialization failure; nothing was written
     │   ├── StorageUnavailable           S3 cannot be reached
@@ -104,6 +105,10 @@ class Unavailable(HireflowError):
 
 
 class DatabaseUnavailable(Unavailable):
+    pass
+
+
+class TooManyConnections(DatabaseUnavailable):
     pass
 
 

@@ -108,8 +108,9 @@ class Settings:
     database_connections: int = setting(
         "DATABASE_CONNECTIONS",
         setting_kinds.whole(1, 262_143),
-        "how many connections all functions together may have; requests that find no free connection get 503; with"
-        " `PROFILE=tiny`, the default is 50",
+        "how many connections all functions together may have; the API may not use all of them, so that files and"
+        " schedules find a free one; requests that find no free connection get 503; with `PROFILE=tiny`, the default is"
+        " 50",
         "100",
     )
     notice_percent: float = setting(

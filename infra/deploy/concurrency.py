@@ -1,5 +1,7 @@
-"""Reserves concurrency of Lambda for `ingest` and the API, so that a burst of requests or events cannot use up the
-connections of the database.
+"""Reserves concurrency of Lambda, so that a burst of requests or events cannot use up the connections of the database.
+
+On AWS, `ingest` and the API get reservations as far as the account's quota allows. On this machine, all functions get
+reservations, as far as the machine can run them.
 
 Each running instance of a function holds one connection, unless the function runs outside of the network. A reservation
 is also a limit. Events of S3 beyond the limit wait in Lambda's queue. Lambda retries them for six hours, so no attempt
@@ -10,15 +12,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chalicelib.core import shares
 from infra.deploy import plan, project
 from infra.deploy.policies import deployed_name
 from infra.deploy.target import Target
 
 INGEST, API = "ingest", "api_handler"
-_INGEST = 20  # loads at the same time; further loads would only wait for locks and for the CPU of the database
-_OF_OTHERS = 2  # instances of each other function; a schedule may start a second one while the first one still runs
 _FEWEST = {INGEST: 5, API: 20}  # a smaller limit would do more harm than a burst
 _LEFT = 100  # Lambda does not reserve the last 100 executions of an account. A new account may have a quota of only 10
+_INGEST_OF_CORE, _API_OF_CORE = 2, 8  # workers of this machine; most workers wait for the database most of the time
 _QUOTA = "Service Quotas L-B99A9384"  # the quota "Concurrent executions" of Lambda
 
 
@@ -43,9 +45,18 @@ def wanted(connections: int, others: int) -> dict[str, int]:
 
     All functions together stay below the number of connections. A function without an entry gets no reservation.
     """
-    free = max(connections - 1 - _OF_OTHERS * others, 0)
-    ingest = min(_INGEST, free // 2)
-    return {name: number for name, number in ((INGEST, ingest), (API, free - ingest)) if number and ingest}
+    files, api = shares.of_files_and_api(connections, others)
+    return {name: number for name, number in ((INGEST, files), (API, api)) if number and files}
+
+
+def of_machine(connections: int, others: Collection[str], cores: int) -> dict[str, int]:
+    """Return the reservations on this machine. `others` are the names of the functions besides `ingest` and the API.
+
+    All functions together stay below the number of connections, as long as this number allows one of each.
+    """
+    free = max(connections - 1 - _OF_OTHERS * len(others), 2)
+    ingest = min(_INGEST_OF_CORE * cores, _INGEST, free // 2)
+    return {INGEST: ingest, API: min(_API_OF_CORE * cores, free - ingest), **dict.fromkeys(others, _OF_OTHERS)}
 
 
 def affordable(wishes: Mapping[str, int], room: int) -> dict[str, int]:

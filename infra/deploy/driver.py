@@ -20,6 +20,7 @@ from cli.api import Api
 from cli.errors import CommandError
 from infra.deploy import notices, project, removal
 from infra.deploy.buckets import admit_forms, make_buckets, origins_of_forms
+from infra.deploy.policies import deployed_name
 from infra.deploy.target import Target
 from infra.errors import CloudError
 from infra.locks import attempts, locked
@@ -156,6 +157,13 @@ def invoke_later(target: Target, function: str, payload: Any) -> None:
         )
     except (BotoCoreError, ClientError) as error:
         raise CloudError(f"function {function} cannot be invoked: {reason(target, error)}") from error
+
+
+def start_ahead(target: Target, functions: Iterable[str]) -> None:
+    """Let the embedded cloud start workers of functions before the first event comes. Elsewhere, nothing happens."""
+    client = target.client("lambda")
+    for function in functions:
+        _best_effort(client.invoke, FunctionName=deployed_name(target.stage, function), InvocationType="DryRun")
 
 
 def make_queue(target: Target) -> None:

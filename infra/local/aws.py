@@ -125,7 +125,12 @@ def environment(report: Callable[[str], None]) -> Path:
 def _code() -> str:
     """Return a hash of the embedded AWS's code. A running instance with another hash is outdated."""
     names = ("server", "front", "apigateway", "logevents", "memory", "rotation", "unpacked", "aws")
-    files = [_LOCK, *(_HERE / f"{name}.py" for name in names), *sorted((_HERE / "gate").glob("*.py"))]
+    files = [
+        _LOCK,
+        *(_HERE / f"{name}.py" for name in names),
+        *sorted((_HERE / "gate").glob("*.py")),
+        *sorted((_HERE / "runtime").glob("*.py")),
+    ]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

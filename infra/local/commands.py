@@ -13,7 +13,7 @@ from chalicelib.core.schedules import SWEEP_MINUTES, minutes_in_words
 from chalicelib.migrations import migrate
 from cli.functions import scheduled_event
 from infra import disk
-from infra.deploy import driver, notices, removal, tables
+from infra.deploy import concurrency, driver, notices, removal, tables
 from infra.deploy.logins import Logins
 from infra.deploy.target import Target, bucket_names, queue_names, topic_name
 from infra.errors import CloudError
@@ -64,6 +64,7 @@ class Commands:
                 driver.deploy(target, self.report)
             token = self._operator_token(target) if chosen.authentication else ""
             self.state.write_env(self._env(services, target, token))
+            driver.start_ahead(target, (concurrency.API, concurrency.INGEST))
             self._sweep(target, self._cloud(kind).incarnation())
         self.report(status.ABOUT_TOKENS[chosen.authentication])
         self.report(f"ready: {self.state.read_env()['API_URL']}")
@@ -237,7 +238,14 @@ class Commands:
         return Target(
             *(self.stage, self.source, work, functions, aws, login.migration, login.secrets),
             subscriptions=subscriptions,
+            reserved=self._reserved(chosen.read("DATABASE_CONNECTIONS")),
         )
+
+    def _reserved(self, connections: int) -> Mapping[str, int]:
+        """Return the reserved concurrency of each function, for a database with this many connections."""
+        names = json.loads((self.source / ".chalice" / "config.json").read_text())["lambda_functions"]
+        others = [name for name in names if name not in (concurrency.API, concurrency.INGEST)]
+        return concurrency.of_machine(connections, others, os.cpu_count() or 1)
 
     def _topic(self, aws: Mapping[str, str]) -> str:
         """Return the ARN of the topic of the notices."""

@@ -8,10 +8,8 @@ environment.
 import asyncio
 import os
 import sys
-import zipfile
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from infra.local.front import Front
@@ -20,7 +18,8 @@ from infra.local.gate.bodies import Message, Receive
 from infra.local.gate.credentials import Keys, Session
 from infra.local.memory import Memory, services
 from infra.local.rotation import rotating
-from infra.local.unpacked import SharedZipFile
+from infra.local.runtime import replacement
+from infra.local.runtime.lambdas import Lambdas
 
 _PIECE = 256 * 1024  # bytes of one read, as many as asyncio reads from a socket at a time
 _HEAD = 15  # seconds that the head of a request may take, or that a connection may be idle
@@ -50,8 +49,8 @@ class Sessions:
 class Alive:
     """An application with background tasks, which start and stop with the application."""
 
-    def __init__(self, inner: App, memory: Memory, log: Path) -> None:
-        self._inner, self._memory, self._log = inner, memory, log
+    def __init__(self, inner: App, memory: Memory, lambdas: Lambdas, log: Path) -> None:
+        self._inner, self._memory, self._lambdas, self._log = inner, memory, lambdas, log
         self._rotating: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -66,6 +65,7 @@ class Alive:
         async def started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 self._memory.start()
+                self._lambdas.start()
                 self._rotating = asyncio.get_running_loop().create_task(rotating(self._log))
             await send(message)
 
@@ -77,6 +77,7 @@ class Alive:
         async def ending() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
+                await self._lambdas.stop()
                 await self._memory.stop()
                 if self._rotating is not None:
                     self._rotating.cancel()
@@ -97,7 +98,6 @@ def application(home: Path, endpoint: str) -> App:
     # modules import it.
     sessions = Sessions(keys, _register)
     lambda_runtime.execution_credentials = sessions.of_function
-    lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": SharedZipFile})
     from ministack.app import SERVICE_REGISTRY, app
     from ministack.core.persistence import save_state
     from ministack.services import lambda_svc, s3
@@ -108,7 +108,8 @@ def application(home: Path, endpoint: str) -> App:
     _replace(s3, "_verify_presigned_sigv4", _verified_by_the_gate)
     memory = Memory(services(SERVICE_REGISTRY), save_state)
     front = Front(app, endpoint, keys)
-    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, home / "aws.log")
+    lambdas = replacement.install(sessions.of_function, _replace)
+    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, lambdas, home / "aws.log")
 
 
 def _replace(module: Any, name: str, value: Any) -> None:

@@ -2,8 +2,6 @@
 the tables."""
 
 import json
-import re
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +21,7 @@ from infra.local.daemons import Daemon
 from infra.local.postgres import Postgres, home_of
 from infra.local.provision import Role, connect
 from tests.openapi import described
+from tests.processes import workers_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -199,13 +198,8 @@ class Cloud:
 
     def workers(self, function: str) -> list[int]:
         """Return the process ids of the workers of a function. Works only with an embedded cloud."""
-        pattern = re.compile(rf"/ministack-lambda-{APP}-{self.commands.stage}-{function}-\w{{8}}/")
         aws = Daemon(self.commands.state.folder / "aws", "aws").pid()
-        listed = subprocess.run(
-            ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-        )
-        processes = (line.split(None, 2) for line in listed.stdout.splitlines())
-        return [int(pid) for pid, parent, command in processes if int(parent) == aws and pattern.search(command)]
+        return [pid for pid, name in workers_of(aws) if name == f"{APP}-{self.commands.stage}-{function}"]
 
     def redrive(self) -> Row:
         """Offer the dead letters again, as `make redrive` does."""

@@ -2,9 +2,7 @@
 themselves do not use the proxies."""
 
 import os
-import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -34,6 +32,7 @@ from tests.faults import power
 from tests.faults.events import Events
 from tests.faults.proxy import TcpProxy
 from tests.faults.s3 import S3Proxy
+from tests.processes import workers_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -189,15 +188,8 @@ class Stage:
 
     def _workers(self) -> Iterator[tuple[int, str]]:
         """Yield (pid, function) of the worker processes in this stage's embedded AWS."""
-        pattern = re.compile(rf"/ministack-lambda-{APP}-{self._target.stage}-?([a-z]*)-\w{{8}}/")
-        aws = self._aws.pid()
-        listed = subprocess.run(
-            ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-        )
-        for line in listed.stdout.splitlines():
-            pid, parent, command = line.split(None, 2)
-            if int(parent) == aws and (match := pattern.search(command)):
-                yield int(pid), match[1]
+        for pid, name in workers_of(self._aws.pid()):
+            yield pid, name.removeprefix(f"{APP}-{self._target.stage}").removeprefix("-")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.cloud.database import Database
+from chalicelib.cloud.purposes import Purpose
 from chalicelib.migrations.migrate import upgrade
 from infra.local.postgres import Postgres, temporary
 from tests.integration.http_api import api
@@ -29,7 +30,7 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def cleaner(postgres: Postgres) -> Iterator[Database]:
     """Open a connection that empties the database between two tests."""
-    opened = Database(postgres.url, tls="disable", application="cleaner")
+    opened = Database(postgres.url, tls="disable", purpose=Purpose("cleaner"))
     yield opened
     opened.close()
 

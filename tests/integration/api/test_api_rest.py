@@ -182,7 +182,7 @@ def test_a_server_that_became_a_standby_counts_as_unavailable(api: Api, database
     owner = urlsplit(database_url).username
     with connect(database_url) as admin:
         admin.run(f"ALTER ROLE {owner} SET default_transaction_read_only = on")
-        admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hireflow'")
+        admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'hireflow%'")
         try:
             response = api.post("/job/upload", {"job": "Clerk"})
             assert (response.status, response.headers["Retry-After"]) == (503, "5")

@@ -12,6 +12,7 @@ from chalicelib.backups import manifest
 from chalicelib.backups.run import BackupRun, run_backup
 from chalicelib.backups.verify import verify_point
 from chalicelib.cloud.database import Database, Session, SupportsWrite
+from chalicelib.cloud.purposes import Purpose
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.errors import DatabaseUnavailable, StorageUnavailable
 from tests.integration.s3_fixtures import S3
@@ -151,7 +152,7 @@ class Terminated(Database):
     def __init__(self, url: str, at: int) -> None:
         super().__init__(url, tls="disable")
         self._at, self.seen = at, 0
-        self._other = Database(url, tls="disable", application="test")
+        self._other = Database(url, tls="disable", purpose=Purpose("test"))
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -21,6 +21,7 @@ from chalicelib.backups import manifest
 from chalicelib.backups.run import LOCK, BackupRun, run_backup
 from chalicelib.backups.snapshot import blocks, snapshot
 from chalicelib.cloud.database import Database
+from chalicelib.cloud.purposes import Purpose
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import DatabaseUnavailable, LockTimeout, StorageUnavailable
@@ -46,7 +47,7 @@ def backup(database: Database, storage: Storage) -> Backup:
 @contextmanager
 def another(url: str) -> Iterator[Database]:
     """Return a database with a second connection, besides the connection under test."""
-    database = Database(url, tls="disable", application="test")
+    database = Database(url, tls="disable", purpose=Purpose("test"))
     try:
         yield database
     finally:

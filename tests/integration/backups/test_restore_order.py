@@ -11,6 +11,7 @@ from chalicelib.backups import manifest
 from chalicelib.backups.restore import order_restore
 from chalicelib.backups.run import run_backup
 from chalicelib.cloud.database import Database
+from chalicelib.cloud.purposes import Purpose
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, StorageUnavailable
@@ -69,7 +70,7 @@ def test_the_load_is_committed_before_its_object_can_arrive(
 ) -> None:
     backed_up(database, storage, "Lawyer")
     seen: list[str] = []
-    observer = Database(database_url, tls="disable", application="test")
+    observer = Database(database_url, tls="disable", purpose=Purpose("test"))
 
     def look(operation: str, _: str) -> None:
         if operation == "CopyObject":

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pg8000.exceptions import DatabaseError
 
-from chalicelib.cloud import database as module
 from chalicelib.cloud.database import Database
+from chalicelib.cloud.wire import verifying_tls
 from chalicelib.core import deadline
 from chalicelib.core.errors import DatabaseUnavailable, OutOfTime
 from chalicelib.migrations.migrate import upgrade
@@ -51,7 +51,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    module._verifying_tls.cache_clear()
+    verifying_tls.cache_clear()
     return path
 
 
@@ -134,7 +134,7 @@ def test_an_untrusted_certificate_is_refused(
 ) -> None:
     fronts.append(Front(database_url, certificate))
     monkeypatch.delenv("SSL_CERT_FILE")
-    module._verifying_tls.cache_clear()
+    verifying_tls.cache_clear()
     with pytest.raises(DatabaseUnavailable), Database(fronts[0].url, tls="verify-full").session():
         pass
 
@@ -144,11 +144,11 @@ def test_only_the_authorities_of_the_given_file_are_trusted(
 ) -> None:
     fronts.append(Front(database_url, certificate))
     monkeypatch.delenv("SSL_CERT_FILE")
-    module._verifying_tls.cache_clear()
+    verifying_tls.cache_clear()
     with closing(Database(fronts[0].url, ca=str(certificate))) as database, database.session() as session:
         assert session.scalar("SELECT 1") == 1
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    module._verifying_tls.cache_clear()
+    verifying_tls.cache_clear()
     other = str(Path(certifi.where()))
     with pytest.raises(DatabaseUnavailable), Database(fronts[0].url, ca=other).session():
         pass

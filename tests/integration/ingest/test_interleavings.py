@@ -14,7 +14,8 @@ from random import Random
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from chalicelib.cloud.database import Database, Session, sqlstate
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.database_errors import sqlstate
 from chalicelib.core.errors import Conflict, LockTimeout
 from infra.local.postgres import Postgres
 from infra.local.provision import connect

@@ -10,7 +10,8 @@ from random import Random
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from chalicelib.cloud.database import Database, Session, sqlstate
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.database_errors import sqlstate
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import Conflict, LockTimeout
 from chalicelib.ingest import merge, orphans

@@ -7,6 +7,7 @@ from typing import Any
 from infra.local.gate.app import Send
 from infra.local.gate.bodies import Message, Receive
 from infra.local.memory import Memory
+from infra.local.runtime.lambdas import Lambdas
 from infra.local.server import Alive
 
 
@@ -23,6 +24,18 @@ def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None
         async def stop(self) -> None:
             await super().stop()
             steps.append("memory stops")
+
+    class WatchedLambdas(Lambdas):
+        def __init__(self) -> None:
+            super().__init__(lambda _: {}, lambda _: None, lambda *_: None, lambda *_: None)
+
+        def start(self) -> None:
+            steps.append("events are delivered")
+            super().start()
+
+        async def stop(self) -> None:
+            await super().stop()
+            steps.append("workers end")
 
     async def inner(_: Message, receive: Receive, send: Send) -> None:
         await receive()
@@ -42,13 +55,15 @@ def test_nothing_is_saved_before_the_saved_state_is_read(tmp_path: Path) -> None
 
     async def run() -> None:
         memory = Watched({}, lambda *_: None, lambda _: None)
-        await Alive(inner, memory, tmp_path / "aws.log")({"type": "lifespan"}, receive, send)
+        await Alive(inner, memory, WatchedLambdas(), tmp_path / "aws.log")({"type": "lifespan"}, receive, send)
 
     asyncio.run(run())
     assert steps == [
         "state is loaded",
         "memory starts",
+        "events are delivered",
         "lifespan.startup.complete",
+        "workers end",
         "memory stops",
         "state is saved",
         "lifespan.shutdown.complete",

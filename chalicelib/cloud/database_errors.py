@@ -1,0 +1,68 @@
+"""Converts the errors of Postgres to our own errors. A sentence says what is wrong with a database that cannot serve
+requests."""
+
+from chalicelib.core import deadline
+from chalicelib.core.errors import Conflict, DatabaseUnavailable, LockTimeout, OutOfTime, TooManyConnections
+
+CANNOT_SERVE = "the database cannot serve requests now"
+READ_ONLY = "the database is read-only now"
+_FULL = "53300"
+# The first characters of the SQLSTATEs that a server sends if it cannot process statements now. The SQLSTATE 25006
+# comes from a primary that became a read-only standby.
+_AWAY = ("08", "53", "57P", "58", "XX", "25006")
+# What is wrong, by the first characters of the SQLSTATE. The first entry that fits counts.
+_SENTENCES = {
+    "53100": "the disk of the database is full",
+    "53200": "the database is out of memory",
+    _FULL: "the database accepts no more connections now",
+    "25006": READ_ONLY,
+    "57P01": "the database is being shut down",
+    "57P02": "the database has crashed and is restarting",
+    "57P03": "the database is starting or being shut down",
+    "58": "the database cannot read or write one of its files",
+    "XX001": "a file of the database is damaged",
+    "XX002": "an index of the database is damaged",
+    "28": "the database refused the login of the functions",
+    "3D": "the server does not have this database",
+}
+
+
+def translated(error: Exception) -> Exception:
+    """Return our own error for an error that the server sent during a statement. An error that stands for a bug or a
+    violated constraint is returned itself, without the values that it quotes: retrying would not help."""
+    state = sqlstate(error)
+    if state == "57014" and deadline.limited():
+        return OutOfTime("the database did not finish in time")
+    if state in ("55P03", "57014"):
+        return LockTimeout("the table is busy with another load")
+    if state in ("40001", "40P01"):
+        return Conflict("the change conflicted with a concurrent change")
+    if state.startswith(_AWAY):
+        return _unavailable(state, CANNOT_SERVE)
+    return _without_values(error)
+
+
+def refused(error: Exception) -> DatabaseUnavailable:
+    """Return our own error for an error that came instead of a connection: TooManyConnections if the server has no room
+    for another connection, otherwise DatabaseUnavailable."""
+    return _unavailable(sqlstate(error), "the database refused the connection")
+
+
+def sqlstate(error: Exception) -> str:
+    """Return the five-character SQLSTATE of a driver error, or an empty string."""
+    info = error.args[0] if error.args else None
+    return str(info.get("C", "")) if isinstance(info, dict) else ""
+
+
+def _unavailable(state: str, otherwise: str) -> DatabaseUnavailable:
+    sentence = next((text for prefix, text in _SENTENCES.items() if state.startswith(prefix)), otherwise)
+    return TooManyConnections(sentence) if state == _FULL else DatabaseUnavailable(sentence)
+
+
+def _without_values(error: Exception) -> Exception:
+    """Remove the quoted values from a Postgres error, because the error may reach the logs."""
+    fields = error.args[0] if error.args else None
+    if isinstance(fields, dict):
+        quoting = {"D", "W", "H", "q"} | ({"M"} if sqlstate(error).startswith("22") else set())
+        error.args = ({name: text for name, text in fields.items() if name not in quoting},)
+    return error

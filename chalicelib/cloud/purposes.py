@@ -1,0 +1,40 @@
+"""Says what a connection to the database is for: the API, files or schedules.
+
+The purposes share the connections of one database role. A burst of requests must not take the connections that files
+and schedules need. So the API keeps to its share, and answers 503 beyond it, because its clients can repeat a request.
+Files and schedules wait until a connection is free, because each of their failed attempts brings a load closer to the
+dead-letter queue. Postgres shows the purpose of a connection as its `application_name`.
+"""
+
+from dataclasses import dataclass
+
+from chalicelib.core import shares
+
+_APP = "hireflow"
+_INGEST = "ingest"
+_LONG = {_INGEST, "backup", "sweep", "redrive"}  # functions that have at least five minutes
+_PATIENCE, _SHORT_PATIENCE = 60.0, 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """`name` is the `application_name` of the connections. `patience` is the time in seconds to wait for a connection
+    if the server has no room for another one. `share` is the largest number of connections with this name; None means
+    that there is no limit."""
+
+    name: str = _APP
+    patience: float = 0.0
+    share: int | None = None
+
+
+ANY = Purpose()
+
+
+def of_function(deployed: str, stage: str, connections: int) -> Purpose:
+    """Return the purpose of a function from its deployed name. `connections` is the number of connections that all
+    functions of the stage together may have. A process that is not a function serves the API."""
+    _, _, function = deployed.removeprefix(f"{_APP}-{stage}").partition("-")
+    if not function:
+        return Purpose(f"{_APP} api", share=shares.of_api(connections))
+    patience = _PATIENCE if function in _LONG else _SHORT_PATIENCE
+    return Purpose(f"{_APP} files" if function == _INGEST else f"{_APP} schedules", patience)

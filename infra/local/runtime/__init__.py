@@ -1,0 +1,1 @@
+"""Runs the functions of the embedded AWS in place of ministack, with queues and forked workers."""

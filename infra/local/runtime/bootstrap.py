@@ -1,0 +1,200 @@
+"""Runs in the processes of a function. It uses only the standard library.
+
+The first process of a function, its template, imports the function's code and handles no event. It forks a worker for
+each request of the server. So a worker starts within milliseconds, and shares memory with the template. A worker has a
+socket of its own, on which it gets events, one after the other.
+
+All messages are frames: one letter, the length of the content, the content.
+"""
+
+import gc
+import importlib
+import io
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TextIO
+
+HEAD = struct.Struct(">cI")
+START, READY, FAILED = b"S", b"R", b"X"  # between the server and a template
+FORK, FORKED, IMPORT = b"F", b"P", b"M"
+EVENT, LINES, MODULES, RESULT, ERROR = b"E", b"L", b"M", b"A", b"X"  # between the server and a worker
+# Where a process cannot fork safely, the template itself becomes the worker on the first FORK.
+FORKS = sys.platform == "linux"
+Handler = Callable[[Any, Any], Any]
+Message = dict[str, Any]
+
+
+def send(connection: socket.socket, kind: bytes, content: bytes = b"") -> None:
+    connection.sendall(HEAD.pack(kind, len(content)) + content)
+
+
+def receive(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Return (kind, content) of the next frame. Raises EOFError at the end of the connection."""
+    kind, length = HEAD.unpack(_exactly(connection, HEAD.size))
+    return kind, _exactly(connection, length)
+
+
+def _exactly(connection: socket.socket, length: int) -> bytes:
+    content = bytearray()
+    while len(content) < length:
+        piece = connection.recv(length - len(content))
+        if not piece:
+            raise EOFError
+        content += piece
+    return bytes(content)
+
+
+class Output(io.TextIOBase):
+    """The standard output and standard error of a function's code.
+
+    Each complete line of a worker becomes a part of the function's log. Lines of the template go to `before`.
+    """
+
+    def __init__(self, before: TextIO) -> None:
+        self.connection: socket.socket | None = None
+        self._before, self._line = before, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        complete, newline, self._line = (self._line + text).rpartition("\n")
+        if newline:
+            self._send(complete)
+        return len(text)
+
+    def finish(self) -> None:
+        """Send the last line even if it has no newline."""
+        if self._line:
+            self._send(self._line)
+            self._line = ""
+
+    def _send(self, lines: str) -> None:
+        if self.connection is None:
+            print(lines, file=self._before, flush=True)
+            return
+        with suppress(OSError):  # the server has stopped
+            send(self.connection, LINES, lines.encode("utf-8", "backslashreplace"))
+
+
+class Context:
+    """The context object of an invocation, as Lambda gives it to a handler."""
+
+    identity = None
+    client_context = None
+
+    def __init__(self, function: Message, request_id: str) -> None:
+        self.function_name = function["name"]
+        self.function_version = function["version"]
+        self.memory_limit_in_mb = function["memory"]
+        self.invoked_function_arn = function["arn"]
+        self.aws_request_id = request_id
+        self.log_group_name = f"/aws/lambda/{function['name']}"
+        self.log_stream_name = function["log_stream"]
+        self._deadline = time.monotonic() + function["timeout"]
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, int((self._deadline - time.monotonic()) * 1000))
+
+
+def serve(connection: socket.socket, handler: Handler, function: Message, output: Output) -> None:
+    """Handle events until the server closes the connection."""
+    output.connection = connection
+    known = len(sys.modules)
+    while True:
+        try:
+            _, content = receive(connection)
+        except EOFError:
+            return
+        message = json.loads(content)
+        kind, result = _handle(handler, message["event"], Context(function, message["request_id"]))
+        output.finish()
+        if len(sys.modules) != known:
+            known = len(sys.modules)
+            send(connection, MODULES, json.dumps(list(sys.modules)).encode())
+        send(connection, kind, result)
+
+
+def _handle(handler: Handler, event: Any, context: Context) -> tuple[bytes, bytes]:
+    """Return the kind and the content of the frame with the result."""
+    try:
+        return RESULT, json.dumps(handler(event, context)).encode()
+    except Exception as error:  # as Lambda does, turn each error into a result
+        lines = traceback.format_exc()
+        print(lines)
+        said = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": lines.splitlines()}
+        return ERROR, json.dumps(said).encode()
+
+
+def imported(function: Message) -> Handler:
+    """Import a function's handler, and the modules that earlier workers of this function have needed."""
+    sys.path.insert(0, function["code"])
+    module, _, name = function["handler"].rpartition(".")
+    handler: Handler = getattr(importlib.import_module(module.replace("/", ".")), name)
+    preload(function["modules"])
+    return handler
+
+
+def preload(modules: list[str]) -> None:
+    for name in modules:
+        if name not in sys.modules:
+            with suppress(Exception):  # the worker that needs the module gets the error
+                importlib.import_module(name)
+
+
+def run_template(control: socket.socket) -> None:
+    """Serve the server's requests until it closes the connection."""
+    _, content = receive(control)
+    function = json.loads(content)
+    output = Output(sys.__stderr__ or sys.stderr)
+    sys.stdout = sys.stderr = output  # now, because loggers keep the stream that they find when they are configured
+    try:
+        handler = imported(function)
+    except BaseException as error:
+        traceback.print_exc()
+        send(control, FAILED, json.dumps([type(error).__name__, str(error)]).encode())
+        return
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system collects the workers that have ended
+    send(control, READY)
+    while True:
+        head, descriptors, _, _ = socket.recv_fds(control, HEAD.size, 1)
+        if not head:
+            return
+        kind, length = HEAD.unpack(head + _exactly(control, HEAD.size - len(head)))
+        content = _exactly(control, length)
+        if kind == IMPORT:
+            preload(json.loads(content))
+            continue
+        worker = socket.socket(fileno=descriptors[0])
+        function["log_stream"] = content.decode()
+        if not FORKS:
+            send(control, FORKED, str(os.getpid()).encode())
+            serve(worker, handler, function, output)
+            return
+        gc.freeze()  # so that the worker's garbage collector does not touch, and so copy, the shared memory
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            random.seed()
+            os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = function["log_stream"]
+            serve(worker, handler, function, output)
+            return
+        worker.close()
+        send(control, FORKED, str(pid).encode())
+
+
+if __name__ == "__main__":
+    # The script's own folder must not hide modules of the function.
+    sys.path.pop(0)
+    with suppress(EOFError, ConnectionError):  # the server has stopped
+        run_template(socket.socket(fileno=int(sys.argv[1])))

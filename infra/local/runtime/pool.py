@@ -1,0 +1,140 @@
+"""Keeps the workers of one function."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+from infra.local.runtime.slots import Slots
+from infra.local.runtime.template import Release, StartFailed, Template
+from infra.local.runtime.worker import Outcome, Worker
+
+_Result = TypeVar("_Result")
+Log = Callable[[str, str], None]  # is called with the name of a log stream, and with lines
+
+
+class Pool:
+    """The workers of one function, and its slots. Workers are kept: there are at most as many as there were slots.
+
+    `starts` has one thread for each process that may start at the same time. `stream` makes the name of a log stream.
+    """
+
+    def __init__(self, starts: Executor, limit: int, stream: Callable[[], str]) -> None:
+        self.slots = Slots(limit)
+        self._starts, self._stream = starts, stream
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._key = ""
+        self._template: Template | None = None
+        self._modules: list[str] = []
+        self.ready = asyncio.Event()  # whether there is a worker
+        self._turn = asyncio.Lock()  # for the template, which does one thing at a time
+
+    async def invoke(self, release: Release, request_id: str, event: bytes, log: Log) -> Outcome:
+        """Let a worker handle an event, which is JSON. The caller holds a slot."""
+        try:
+            worker = await self._worker(release)
+        except StartFailed as error:
+            return Outcome.error(error.kind, str(error))
+        seconds = float(release.about["timeout"])
+        self._busy.add(worker)
+        try:
+            outcome = await worker.invoke(request_id, event, seconds, lambda lines: log(worker.log_stream, lines))
+        except BaseException:
+            worker.kill()
+            raise
+        finally:
+            self._busy.discard(worker)
+        if len(worker.modules) > len(self._modules):
+            await self._learn(worker.modules)
+        self._put_back(worker, release.key)
+        return outcome
+
+    async def start_ahead(self, release: Release, workers: int) -> None:
+        """Start workers until there are `workers` idle or busy ones. Raises StartFailed."""
+        while len(self._idle) + self.slots.taken < min(workers, self.slots.limit):
+            self._put_back(await self._started(release), release.key)
+
+    def retire(self) -> None:
+        """End the idle workers. Those that are busy end after their event."""
+        for worker in self._idle:
+            worker.close()
+        self._idle.clear()
+        self._key = ""
+
+    async def stop(self) -> None:
+        """End all processes."""
+        self.retire()
+        for worker in self._busy:
+            worker.kill()
+        async with self._turn:
+            await self._end_template()
+
+    async def _worker(self, release: Release) -> Worker:
+        if release.key != self._key:
+            self.retire()
+            self._key = release.key
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+            worker.close()
+        return await self._started(release)
+
+    def _put_back(self, worker: Worker, key: str) -> None:
+        if worker.alive and key == self._key:
+            self._idle.append(worker)
+        else:
+            worker.close()
+
+    async def _started(self, release: Release) -> Worker:
+        """Return a new worker. Raises StartFailed."""
+        if not self._idle and not self._busy:
+            self.ready.clear()
+        try:
+            return await self._forked(release)
+        finally:
+            self.ready.set()  # even if the start has failed, so that nobody waits for it in vain
+
+    async def _forked(self, release: Release) -> Worker:
+        """Return a new worker. If the template has ended, start another one and try once more. Raises StartFailed."""
+        stream = self._stream()
+        async with self._turn:
+            kept = self._template is not None and self._template.key == release.key
+            template = await self._template_of(release)
+            try:
+                connection, pid = await self._in_thread(template.fork, stream)
+            except StartFailed:
+                await self._end_template()
+                if not kept:
+                    raise
+                template = await self._template_of(release)
+                connection, pid = await self._in_thread(template.fork, stream)
+            if not template.forks:
+                self._template = None  # this process is the worker
+        self._key = self._key or release.key
+        return await Worker.connected(connection, pid, stream)
+
+    async def _template_of(self, release: Release) -> Template:
+        if self._template is None or self._template.key != release.key:
+            await self._end_template()
+            self._template = await self._in_thread(Template, release, self._modules)
+        return self._template
+
+    async def _learn(self, modules: list[str]) -> None:
+        """Let the template import what a worker has imported, so that later workers have it from the start."""
+        self._modules = modules
+        async with self._turn:
+            if self._template is not None:
+                try:
+                    await self._in_thread(self._template.preload, modules)
+                except StartFailed:
+                    await self._end_template()
+
+    async def _end_template(self) -> None:
+        template, self._template = self._template, None
+        if template is not None:
+            await self._in_thread(template.stop)
+
+    async def _in_thread(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._starts, work, *arguments)

@@ -1,0 +1,89 @@
+"""Sends events to one worker, a process that handles one event at a time."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from infra.local.runtime import bootstrap
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one invocation: JSON. `failed` says that it describes an error."""
+
+    content: bytes
+    failed: bool = False
+
+    @classmethod
+    def error(cls, kind: str, text: str) -> "Outcome":
+        return cls(json.dumps({"errorType": kind, "errorMessage": text}).encode(), failed=True)
+
+    def parsed(self) -> Any:
+        return json.loads(self.content)
+
+
+class Worker:
+    """A running worker. `log_stream` is where its lines go, `lines` gets them as they come."""
+
+    def __init__(self, pid: int, log_stream: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.pid, self.log_stream = pid, log_stream
+        self._reader, self._writer = reader, writer
+        self.modules: list[str] = []  # all modules that the worker has imported, when they were more than before
+
+    @classmethod
+    async def connected(cls, connection: socket.socket, pid: int, log_stream: str) -> "Worker":
+        connection.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=connection)
+        return cls(pid, log_stream, reader, writer)
+
+    @property
+    def alive(self) -> bool:
+        """Return whether the worker has not ended, as far as is known."""
+        return not self._reader.at_eof() and not self._writer.is_closing()
+
+    async def invoke(self, request_id: str, event: bytes, seconds: float, log: Callable[[str], None]) -> Outcome:
+        """Let the worker handle an event, which is JSON. After `seconds`, the worker is killed."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._invoke(request_id, event, log)
+        except TimeoutError:
+            self.kill()
+            text = f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds"
+            log(text)
+            return Outcome.error("Sandbox.Timedout", text)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.kill()
+            text = f"RequestId: {request_id} Error: Runtime exited without providing a reason"
+            log(text)
+            return Outcome.error("Runtime.ExitError", text)
+
+    async def _invoke(self, request_id: str, event: bytes, log: Callable[[str], None]) -> Outcome:
+        content = b'{"request_id":"%s","event":%s}' % (request_id.encode(), event)
+        self._writer.write(bootstrap.HEAD.pack(bootstrap.EVENT, len(content)) + content)
+        await self._writer.drain()
+        while True:
+            kind, length = bootstrap.HEAD.unpack(await self._reader.readexactly(bootstrap.HEAD.size))
+            content = await self._reader.readexactly(length)
+            if kind == bootstrap.LINES:
+                log(content.decode())
+            elif kind == bootstrap.MODULES:
+                self.modules = json.loads(content)
+            else:
+                return Outcome(content, failed=kind == bootstrap.ERROR)
+
+    def close(self) -> None:
+        """Let an idle worker end."""
+        self._writer.close()
+
+    def kill(self) -> None:
+        """End the worker whatever it does."""
+        if not self._writer.is_closing():  # else the pid may belong to another process by now
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        self._writer.close()
