@@ -1,4 +1,4 @@
-"""Handles GET /health: reports whether the database and the buckets can be reached.
+"""Handles GET /health: reports whether the database works and the buckets can be reached.
 
 Anybody may call this route. A caller without a valid token gets a result of the checks that may be some seconds old. So
 many such callers cause only a few queries.
@@ -11,8 +11,12 @@ from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.core.errors import Unavailable
 from chalicelib.monitoring import readiness
+from chalicelib.monitoring.readiness import Checks
 from chalicelib.services import Services, services
 
+# What a caller may see. While no token can be looked up, a caller with a token sees why the database does not work. Any
+# other route tells such a caller the same in its 503.
+STATUS, PROBLEM, ALL = "status", "problem", "all"
 routes = Blueprint(__name__)
 
 
@@ -21,18 +25,20 @@ routes = Blueprint(__name__)
 @endpoint
 def health() -> Response:
     parts, request = services(), routes.current_request
-    checks, is_reader = _checked(parts, request)
-    up = readiness.is_up(checks)
+    checks, may_see = _checked(parts, request)
+    up = checks.is_up
     status = 200 if up else 503
     headers: dict[str, str | list[str]] = {} if up else {"Retry-After": "5"}
     if request.method == "HEAD":  # monitoring tools send HEAD requests, and read only the status of the response
         return Response("", status_code=status, headers=headers)
     body: dict[str, object] = {"status": "ok" if up else "unavailable"}
-    if is_reader:
+    if checks.database.problem and may_see != STATUS:
+        body["detail"] = checks.database.problem
+    if may_see == ALL:
         last_backup = readiness.last_backup(parts.storage) if up else None
         measured = readiness.depth(parts.measured_queue)
         body |= {
-            **checks,
+            **checks.states,
             "last_backup": last_backup and vars(last_backup),
             "dead_letters": measured.depth if measured else None,
         }
@@ -41,19 +47,20 @@ def health() -> Response:
     return Response(body, status_code=status, headers=headers)
 
 
-def _checked(parts: Services, request: Request) -> tuple[dict[str, str], bool]:
-    """Return the state of the database and of the buckets, and whether the caller may see more than the status."""
+def _checked(parts: Services, request: Request) -> tuple[Checks, str]:
+    """Return the state of the database and of the buckets, and what the caller may see: STATUS, PROBLEM or ALL."""
     if not parts.settings.authentication:
-        return parts.readiness.now(), True
-    recent = parts.readiness.recent()
+        return parts.readiness.now(), ALL
+    before, checks = parts.readiness.last, parts.readiness.recent()
     if not has_token(request):
-        return recent, False
+        return checks, STATUS
+    if not checks.database.answers and checks is before:
+        checks = parts.readiness.now()
+    if not checks.database.answers:  # an attempt to look up the token would only delay the response
+        return checks, PROBLEM
     try:
-        if recent["database"] == readiness.OK:
-            is_reader = admits(request, Role.READER)
-            return parts.readiness.now() if is_reader else recent, is_reader
-        # While the database is unavailable, a token cannot be looked up. An attempt would only delay the response.
-        now = parts.readiness.now()
-        return now, now["database"] == readiness.OK and admits(request, Role.READER)
+        if not admits(request, Role.READER):
+            return checks, STATUS
     except Unavailable:  # the database has become unavailable since the last checks
-        return parts.readiness.now(), False
+        return parts.readiness.now(), PROBLEM
+    return (checks if checks is not before else parts.readiness.now()), ALL

@@ -172,8 +172,7 @@ def restore(parts: Services, caller: Caller) -> RestorePanel:
 
 @dataclass(frozen=True)
 class HealthPanel:
-    checks: Mapping[str, str]
-    up: bool
+    checks: readiness.Checks
     last_backup: readiness.LastBackup | None
     backup_age: timedelta | None
     dead_letters: int | None
@@ -183,12 +182,12 @@ class HealthPanel:
 
 def health(parts: Services, _caller: Caller) -> HealthPanel:
     checks = readiness.checks(parts.database, parts.storage)
-    up = readiness.is_up(checks)
-    last = readiness.last_backup(parts.storage) if checks["backup_bucket"] == readiness.OK else None
+    is_reachable = checks.states["backup_bucket"] == readiness.OK
+    last = readiness.last_backup(parts.storage) if is_reachable else None
     age = timedelta(seconds=last.age_seconds) if last else None
     measured = readiness.depth(parts.measured_queue)
     old = timedelta(seconds=measured.age) if measured and measured.age > readiness.STALE else None
-    return HealthPanel(checks, up, last, age, measured.depth if measured else None, old)
+    return HealthPanel(checks, last, age, measured.depth if measured else None, old)
 
 
 Panel = ReportsPanel | LoadsPanel | LoadPanel | UploadPanel | BackupsPanel | RestorePanel | HealthPanel

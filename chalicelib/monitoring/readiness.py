@@ -1,4 +1,4 @@
-"""Checks whether the database and the buckets can be reached. /health and the dashboard use these checks."""
+"""Checks whether the database works and the buckets can be reached. /health and the dashboard use these checks."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from chalicelib.cloud.database import Database
 from chalicelib.cloud.queues import Measured
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.errors import HireflowError
+from chalicelib.monitoring.database_state import DatabaseState, examine
 
 if TYPE_CHECKING:
     from chalicelib.backups.manifest import Manifest
@@ -34,17 +35,26 @@ class LastBackup:
     age_seconds: float
 
 
-def checks(database: Database, storage: Storage) -> dict[str, str]:
-    """Return "ok" or "unavailable" for the database and every bucket."""
-    states = {"database": _state(_answers(database))}
+@dataclass(frozen=True)
+class Checks:
+    """The result of the checks. `states` has "ok" or "unavailable" for the database and every bucket."""
+
+    states: Mapping[str, str]
+    database: DatabaseState
+
+    @property
+    def is_up(self) -> bool:
+        return all(state == OK for state in self.states.values())
+
+
+def checks(database: Database, storage: Storage) -> Checks:
+    """Check the database and every bucket."""
+    found = examine(database)
+    states = {"database": _state(found.problem is None)}
     for name in ("landing", "errored", "backup"):
         bucket: Bucket = getattr(storage, name)
         states[f"{name}_bucket"] = _state(bucket.reachable())
-    return states
-
-
-def is_up(checked: Mapping[str, str]) -> bool:
-    return all(state == OK for state in checked.values())
+    return Checks(states, found)
 
 
 class Readiness:
@@ -52,19 +62,19 @@ class Readiness:
 
     def __init__(self, database: Database, storage: Storage, clock: Callable[[], float] = time.monotonic) -> None:
         self._database, self._storage, self._clock = database, storage, clock
-        self._last: dict[str, str] | None = None
         self._checked_at = 0.0
+        self.last: Checks | None = None
 
-    def now(self) -> dict[str, str]:
+    def now(self) -> Checks:
         """Run the checks, and return their result."""
-        self._last, self._checked_at = checks(self._database, self._storage), self._clock()
-        return self._last
+        self.last, self._checked_at = checks(self._database, self._storage), self._clock()
+        return self.last
 
-    def recent(self) -> dict[str, str]:
+    def recent(self) -> Checks:
         """Return the last result. If it is older than RECENT, run the checks again."""
-        if self._last is None or self._clock() - self._checked_at > RECENT:
+        if self.last is None or self._clock() - self._checked_at > RECENT:
             return self.now()
-        return self._last
+        return self.last
 
 
 def depth(letters: Queue) -> Measured | None:
@@ -96,11 +106,3 @@ def last_backup(storage: Storage) -> LastBackup | None:
 
 def _state(works: bool) -> str:
     return OK if works else AWAY
-
-
-def _answers(database: Database) -> bool:
-    try:
-        with database.session() as session:
-            return bool(session.scalar("SELECT 1"))
-    except HireflowError:
-        return False

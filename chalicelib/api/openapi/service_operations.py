@@ -48,10 +48,10 @@ def service() -> Iterator[Operation]:
         "service",
         "Check whether the platform works",
         about="On a stage with authentication, a caller without a token sees only the `status`, which may be 5 seconds"
-        " old.",
+        " old. While the database cannot look up a token, a caller with a token sees only `status` and `detail`.",
         tells_more=True,
         responses={
-            200: ("the database and all buckets can be reached", ref("Health")),
+            200: ("the database works and all buckets can be reached", ref("Health")),
             503: ("the database or a bucket is unavailable", {**ref("Health"), "examples": [DATABASE_AWAY]}),
         },
         examples={503: {"detail": "s3://hireflow-backup cannot be reached"}},
@@ -62,7 +62,7 @@ def service() -> Iterator[Operation]:
         "head_health",
         "service",
         "Check whether the platform works; the response has a status and no body",
-        responses={200: ("the database and all buckets can be reached", None)},
+        responses={200: ("the database works and all buckets can be reached", None)},
     )
     yield Operation(
         "GET",

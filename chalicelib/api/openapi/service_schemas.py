@@ -57,6 +57,7 @@ BACKUPS = closed(
         "next_cursor": or_null(RESTORE_POINT, description="null on the last page", examples=[None]),
     }
 )
+DISK_FULL = "the disk of the database is full"
 _STATE: Json = {"type": "string", "enum": ["ok", "unavailable"]}
 _LAST_BACKUP = closed({"restore_point": RESTORE_POINT, "age_seconds": {"type": "number", "examples": [81.4]}})
 _PARTS: dict[str, Json] = {
@@ -77,13 +78,18 @@ _LETTERS_AGE: Json = {
     " and on stages that do not have the profile `tiny`",
     "examples": [312.5],
 }
+_DETAIL = text(
+    DISK_FULL,
+    description="why the database does not work; missing if it works. A caller without a token does not see it",
+)
 HEALTH = closed(
-    {"status": _STATE, **_PARTS, "dead_letters_age_seconds": _LETTERS_AGE},
-    optional=(*_PARTS, "dead_letters_age_seconds"),
+    {"status": _STATE, "detail": _DETAIL, **_PARTS, "dead_letters_age_seconds": _LETTERS_AGE},
+    optional=("detail", *_PARTS, "dead_letters_age_seconds"),
     dependentRequired={**together(_PARTS), "dead_letters_age_seconds": ["dead_letters"]},
 )
 DATABASE_AWAY: Json = {
     "status": "unavailable",
+    "detail": DISK_FULL,
     "database": "unavailable",
     **dict.fromkeys(("landing_bucket", "errored_bucket", "backup_bucket"), "ok"),
     "last_backup": None,

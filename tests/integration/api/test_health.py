@@ -11,7 +11,9 @@ from chalicelib.cloud.database import Database, Session
 from chalicelib.core.errors import DatabaseUnavailable
 from chalicelib.monitoring.readiness import Readiness
 from chalicelib.services import services
+from infra.local.postgres import Postgres
 from tests.integration.api.test_access import guarded, send, token
+from tests.integration.faulty_postgres import read_only, without_room
 from tests.integration.http_api import Api
 from tests.integration.s3_fixtures import S3
 
@@ -94,3 +96,35 @@ def test_an_anonymous_caller_sees_the_end_of_an_outage_after_five_seconds(stage:
     assert stage.get() == 503
     stage.seconds += 5.1
     assert stage.get() == 200
+
+
+def test_a_caller_with_a_token_sees_why_the_database_does_not_work(postgres: Postgres, guarded: Api) -> None:
+    reader = f"Bearer {token('reader')}"
+    services().database.close()
+    with read_only(postgres):
+        shown = send(guarded, "GET", "/health", reader)
+        anonymous = send(guarded, "GET", "/health", None)
+    assert (shown.status, shown.body["database"]) == (503, "unavailable")
+    assert shown.body["detail"] == "the database is read-only now"
+    assert (anonymous.status, anonymous.body) == (503, {"status": "unavailable"})
+    services().database.close()
+    assert send(guarded, "GET", "/health", reader).status == 200
+
+
+def test_a_caller_with_a_token_sees_that_there_is_no_free_connection(postgres: Postgres, guarded: Api) -> None:
+    reader = f"Bearer {token('reader')}"
+    services().database.close()
+    with without_room(postgres, postgres.role):
+        shown = send(guarded, "GET", "/health", reader)
+        anonymous = send(guarded, "GET", "/health", None)
+        refused = send(guarded, "GET", "/loads", reader)
+    sentence = "the database accepts no more connections now"
+    assert (shown.status, shown.body) == (503, {"status": "unavailable", "detail": sentence})
+    assert (anonymous.status, anonymous.body) == (503, {"status": "unavailable"})
+    assert (refused.status, refused.body["detail"], refused.headers["Retry-After"]) == (503, sentence, "5")
+
+
+def test_while_no_connection_is_free_the_checks_run_once_for_a_request(stage: Stage) -> None:
+    stage.database.away = True
+    assert stage.get("Bearer hf_any") == 503
+    assert stage.database.sessions == 1

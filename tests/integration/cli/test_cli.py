@@ -678,6 +678,13 @@ def test_the_exit_status_of_health_is_1_if_the_service_is_unhealthy(
     assert done.stdout.splitlines()[1] == f"last_backup\trestore_point {POINT}, age_seconds 1.5"
 
 
+def test_health_says_why_the_database_does_not_work(api: FakeApi, run: Run) -> None:
+    detail = "the disk of the database is full"
+    api.on("GET", "/health", {"status": "unavailable", "detail": detail, "database": "unavailable"}, 503)
+    done = run("health")
+    assert (done.exit_code, done.stdout.splitlines()[1]) == (1, f"detail\t{detail}")
+
+
 def test_open_prints_the_address_of_the_dashboard(api: FakeApi, run: Run) -> None:
     assert run("open").stdout == f"{api.url}/\n"
 

@@ -17,6 +17,7 @@ from chalicelib.ingest.file_names import ENDINGS
 from chalicelib.services import services
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
+from tests.integration.faulty_postgres import read_only
 from tests.integration.http_api import Api, Response
 from tests.integration.landing import Landing
 from tests.integration.s3_fixtures import S3
@@ -232,3 +233,13 @@ def test_the_panel_of_uploads_offers_the_endings_and_the_declarations(api: Api) 
     assert re.findall(r'name="([^"]*)"', html) == list(declarations.NAMES)
     for values in (declarations.ENCODINGS, declarations.DELIMITERS):
         assert all(f"<option>{name}</option>" in html for name in values)
+
+
+def test_the_health_panel_says_why_the_database_does_not_work(postgres: Postgres, api: Api) -> None:
+    services().database.close()
+    with read_only(postgres):
+        html = api.get("/dashboard/health").body
+    services().database.close()
+    assert "something is unavailable" in html
+    assert '<span class="badge failed">unavailable</span> <span class="note">the database is read-only now' in html
+    assert "read-only" not in api.get("/dashboard/health").body
