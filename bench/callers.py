@@ -123,13 +123,15 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-async def call(url: str, choose: Callable[[], Request], callers: int, done: Callable[[], bool]) -> Traffic:
-    """Let `callers` callers send requests until `done` returns true. Each caller sends its next request as soon as the
-    last one is answered. After 429 and 503, it first waits as long as Retry-After says."""
-    traffic, netloc = Traffic(), urlsplit(url).netloc
+async def call(
+    url: str, choose: Callable[[], Request], callers: int, done: Callable[[], bool], *, thinking: float = 0.0
+) -> Traffic:
+    """Let `callers` callers send requests until `done` returns true. Each caller sends its next request `thinking`
+    seconds after the answer to the last one. After 429 and 503, it waits as long as Retry-After says."""
+    traffic = Traffic()
 
     async def caller() -> None:
-        connection = Connection(netloc)
+        connection = Connection(urlsplit(url).netloc)
         while not done():
             request = choose()
             start, status, size, pause = time.perf_counter(), 0, 0, 0.0
@@ -140,8 +142,7 @@ async def call(url: str, choose: Callable[[], Request], callers: int, done: Call
                 pass
             seconds = time.perf_counter() - start
             traffic.answers.append(Answer(request.name, request.method, status, seconds, size))
-            if status in _REFUSED:
-                await asyncio.sleep(min(pause, _PAUSE))
+            await asyncio.sleep(max(thinking, min(pause, _PAUSE)))
         connection.close()
 
     start, cpu = time.perf_counter(), time.process_time()

@@ -1,7 +1,7 @@
 """Chooses the requests of the callers: reads of reports, loads and the dashboard, and writes of rows."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from random import Random
 from typing import Any
@@ -22,10 +22,10 @@ WRITES = (("single upload", 20), ("batch of 20", 10))
 
 
 class Requests:
-    """Makes requests to a stage at `url`. No two of them write the same id."""
+    """Makes requests to a stage at `url`. The rows that they write get the ids `ids`; by default, all are different."""
 
-    def __init__(self, url: str) -> None:
-        self._prefix, self._ids = urlsplit(url).path, count(FIRST)
+    def __init__(self, url: str, ids: Iterator[int] | None = None) -> None:
+        self._prefix, self._ids = urlsplit(url).path, ids or count(FIRST)
         self._random = Random(SEED)  # noqa: S311 - the random numbers are not used for secrets
 
     def mixed(self) -> Request:
