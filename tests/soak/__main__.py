@@ -28,6 +28,7 @@ _BOUNDS: Mapping[str, Bound] = {
     "threads": Bound(1.1, 5.0),
     "connections": Bound(1.0, 4.0),
     "staging tables": Bound(1.0, 8.0),
+    "folder pg_wal": Bound(1.0, 1024.0),  # Postgres keeps up to max_wal_size, and recycles its files
     "table loads": Bound(grows="one row for each load and request"),
     "bucket landing": Bound(grows="the files that were sent"),
     "objects in bucket landing": Bound(grows="the files that were sent"),

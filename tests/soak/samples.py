@@ -2,19 +2,20 @@
 
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from infra.deploy.target import bucket_names
 from infra.local.daemons import Daemon
-from infra.local.postgres import Postgres, home_of
-from infra.local.provision import Role, connect
+from infra.local.postgres import home_of
+from infra.local.provision import connect
 from infra.local.state import State
 from tests.soak.judge import Sample
 
 _MB = 1024 * 1024
+_BUCKETS = {bucket: name.removesuffix("_BUCKET").lower() for name, bucket in bucket_names("local").items()}
 _TABLES = """
     SELECT relname, pg_total_relation_size(oid) FROM pg_class
     WHERE relkind IN ('r', 'm') AND relnamespace = 'public'::regnamespace AND relname NOT LIKE 'staging%'
@@ -33,10 +34,7 @@ class Sampler:
     def __init__(self, state: State) -> None:
         self._folder = state.folder
         self._aws, self._server = Daemon(self._folder / "aws", "aws"), Daemon(home_of(self._folder), "postgres")
-        self._connection = connect(
-            Postgres(home_of(self._folder), Role("", "")).superuser_url.rsplit("/", 1)[0] + "/hireflow"
-        )
-        self._buckets = bucket_names("local")
+        self._connection = connect(state.read_env()["DATABASE_URL"])
 
     def sample(self) -> Sample:
         return {**self._processes(), **self._database(), **self._files()}
@@ -49,13 +47,12 @@ class Sampler:
         rows = list(_processes())
         children = {pid: size for pid, parent, size in rows if parent == aws}
         workers = children | {pid: size for pid, parent, size in rows if parent in children}
+        backends = [size for _, parent, size in rows if parent == server]
         return {
             "memory of the embedded AWS": next((size for pid, _, size in rows if pid == aws), 0.0),
             "memory of all workers": sum(workers.values()),
             "workers": len(workers),
-            "memory of the largest backend of Postgres": max(
-                (s for _, parent, s in rows if parent == server), default=0.0
-            ),
+            "memory of the largest backend of Postgres": max(backends, default=0.0),
             "descriptors of the embedded AWS": _descriptors(aws),
             "threads of the embedded AWS": len(_listed(Path(f"/proc/{aws}/task"))),
             "descriptors of all workers": sum(map(_descriptors, workers)),
@@ -76,20 +73,22 @@ class Sampler:
 
     def _files(self) -> dict[str, float]:
         objects, size = Counter[str](), Counter[str]()
-        buckets = {bucket: name.removesuffix("_BUCKET").lower() for name, bucket in self._buckets.items()}
         for path, length in _sizes(self._folder):
-            parts = path.relative_to(self._folder).parts
-            bucket = next((buckets[part] for part in parts if part in buckets), "")
-            place = f"bucket {bucket}" if bucket else "log of transactions (WAL)" if "pg_wal" in parts else ""
-            place = (
-                place or f"folder {'/'.join(parts[:2])}"
-                if len(parts) > 1 and not place
-                else place or f"file {parts[0]}"
-            )
+            place = _place(path.relative_to(self._folder).parts)
             size[place] += length
             objects[place] += 1
-        places = {place: total / _MB for place, total in size.items()}
-        return {**places, **{f"objects in {place}": objects[place] for place in size if place.startswith("bucket")}}
+        numbers = {f"objects in {place}": float(objects[place]) for place in size if place.startswith("bucket")}
+        return {**{place: total / _MB for place, total in size.items()}, **numbers}
+
+
+def _place(parts: Sequence[str]) -> str:
+    """Return the name under which the size of a file counts. `parts` is its path in the state folder."""
+    for part in parts:
+        if part in _BUCKETS:
+            return f"bucket {_BUCKETS[part]}"
+    if "pg_wal" in parts:
+        return "folder pg_wal"
+    return f"file {parts[-1]}" if parts[-1].endswith(".log") else f"folder {parts[0]} without its logs and buckets"
 
 
 def _processes() -> Iterator[tuple[int, int, float]]:
