@@ -23,7 +23,7 @@ from bench.traffic import Requests, split
 
 _SECONDS = 3.0  # seconds of one sample of requests per second
 ROWS = 100_000  # rows of the table that the reports read
-_LONGEST = 240.0  # seconds to wait for files that are sent beside callers
+_LONGEST = 600.0  # seconds to wait for files that are sent beside callers
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def constant(size: str) -> Any:
 """
 _STAGE = ROOT / ".local-load"  # always the same folder, so that a run can delete what a killed run has left
 _SENDERS = 32  # connections over which files are sent
-_LONGEST = 300.0  # seconds after which the measurement no longer waits for the loads of files
+_LONGEST = 600.0  # seconds after which the measurement no longer waits for the loads of files
 _LOADED = "SELECT count(*) FROM loads WHERE id > {after} AND kind <> 'api' AND status = 'succeeded'"
 _HOLDERS = """
     SELECT pid FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'ShareRowExclusiveLock' AND granted
