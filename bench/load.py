@@ -63,10 +63,14 @@ def _constant(on: Stage, traffic: Traffic, count: int, seconds: float) -> Traffi
 
 
 def _of_traffic(name: str, traffic: Traffic, goal: float) -> Iterator[Result]:
-    failed = traffic.failed
-    about = f" ({', '.join(f'{kind}: {number}' for kind, number in failed.items())})" if failed else ""
     yield Result(f"{name}: p99 of reads", f"{goal:g} s", [traffic.percentile(0.99, "GET")], [goal], 1.0)
-    yield Result(f"{name}: failed{about}", "one request", [failed.total()], [1.0], 0.0, unit="")
+    yield from _of_failures(name, traffic)
+
+
+def _of_failures(name: str, traffic: Traffic) -> Iterator[Result]:
+    kinds = ", ".join(f"{kind}: {number}" for kind, number in traffic.failed.items())
+    work = f"{name}: failed ({kinds})" if kinds else f"{name}: failed"
+    yield Result(work, "one request", [traffic.failed.total()], [1.0], 0.0, unit="")
     yield Result(f"{name}: 429 and 503", "1 % of the requests", [traffic.refused], [1.0], 1.0, unit="%")
 
 
@@ -122,8 +126,7 @@ def files_beside_callers(on: Stage, size: Size) -> Iterator[Result]:
     work = "400 files beside 150 callers"
     yield Result(f"{work}: loaded", "400 files", [loaded.loaded], [400.0], 1.0, True, unit="")
     yield Result(f"{work}: dead letters", "one file", [lost], [1.0], 0.0, unit="")
-    yield Result(f"{work}: failed requests", "one request", [traffic.failed.total()], [1.0], 0.0, unit="")
-    yield Result(f"{work}: 429 and 503", "1 % of the requests", [traffic.refused], [1.0], unit="%")
+    yield from _of_failures(work, traffic)
     yield Result(f"{work}: p99 of reads", "2 s", [traffic.percentile(0.99, "GET")], [2.0])
     alone = on.load(split(employees(400 * 250).file, 400))
     assert alone.loaded == alone.sent, alone
