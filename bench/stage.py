@@ -33,7 +33,7 @@ def constant(size: str) -> Any:
 _STAGE = ROOT / ".local-load"  # always the same folder, so that a run can delete what a killed run has left
 _SENDERS = 32  # connections over which files are sent
 _LONGEST = 600.0  # seconds after which the measurement no longer waits for the loads of files
-_LOADED = "SELECT count(*) FROM loads WHERE id > {after} AND kind <> 'api' AND status = 'succeeded'"
+_LOADED = "SELECT count(*) FROM loads WHERE source LIKE '%/{folder}/%' AND status = 'succeeded'"
 _HOLDERS = """
     SELECT pid FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'ShareRowExclusiveLock' AND granted
 """
@@ -67,7 +67,7 @@ class Stage:
     """The deployed stage."""
 
     commands: Commands
-    _links: int = field(default=0)
+    _folders: int = field(default=0)
 
     def __post_init__(self) -> None:
         self.env = self.commands.read_env()
@@ -79,9 +79,6 @@ class Stage:
 
     def sql(self, statement: str) -> list[list[Any]]:
         return self.database.run(statement) or []
-
-    def scalar(self, statement: str) -> Any:
-        return self.sql(statement)[0][0]
 
     def client(self, service: str) -> Any:
         make: Any = boto3.client
@@ -109,13 +106,15 @@ class Stage:
         return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"][wanted[0]])
 
     def signed(self, bodies: Sequence[bytes], dataset: str = "hired_employees") -> list[Request]:
-        """Return requests that send files to the landing bucket. They are signed now, and not during a measurement."""
+        """Return requests that send files to a new folder of the landing bucket. The name of the requests is this folder.
+        They are signed now, and not during a measurement."""
         s3, requests = self.client("s3"), []
-        for body in bodies:
-            self._links += 1
-            about = {"Bucket": self.env["LANDING_BUCKET"], "Key": f"load/{self._links}/{dataset}.csv"}
+        self._folders += 1
+        folder = f"load_{self._folders}"
+        for number, body in enumerate(bodies):
+            about = {"Bucket": self.env["LANDING_BUCKET"], "Key": f"{folder}/{dataset}_{number}.csv"}
             link = urlsplit(s3.generate_presigned_url("put_object", about))
-            requests.append(Request("file", "PUT", f"{link.path}?{link.query}", body, ""))
+            requests.append(Request(folder, "PUT", f"{link.path}?{link.query}", body, ""))
         return requests
 
     def fill(self, rows: int) -> None:
@@ -144,8 +143,7 @@ class Stage:
     async def loading(self, requests: Sequence[Request], longest: float = _LONGEST) -> Files:
         """Send files over _SENDERS connections, and wait until all of them are loaded, or until `longest` seconds are
         over."""
-        after, start = int(self.scalar("SELECT coalesce(max(id), 0) FROM loads")), time.perf_counter()
-        waiting = list(reversed(requests))
+        start, waiting = time.perf_counter(), list(reversed(requests))
 
         async def sender() -> None:
             connection = Connection(urlsplit(self.env["AWS_ENDPOINT_URL"]).netloc, _LONGEST)
@@ -155,7 +153,7 @@ class Stage:
             connection.close()
 
         await asyncio.gather(*(sender() for _ in range(min(_SENDERS, len(requests)))))
-        statement, loaded = _LOADED.format(after=after), 0
+        statement, loaded = _LOADED.format(folder=requests[0].name), 0
         while loaded < len(requests) and time.perf_counter() - start < longest:
             await asyncio.sleep(0.02)
             [[loaded]] = await asyncio.to_thread(self.sql, statement)
