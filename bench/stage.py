@@ -106,11 +106,11 @@ class Stage:
         return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"][wanted[0]])
 
     def signed(self, bodies: Sequence[bytes], dataset: str = "hired_employees") -> list[Request]:
-        """Return requests that send files to a new folder of the landing bucket. The name of the requests is this folder.
+        """Return requests that send files to a new folder of the landing bucket. The folder is the name of the requests.
         They are signed now, and not during a measurement."""
         s3, requests = self.client("s3"), []
         self._folders += 1
-        folder = f"load_{self._folders}"
+        folder = f"load-{self._folders}"
         for number, body in enumerate(bodies):
             about = {"Bucket": self.env["LANDING_BUCKET"], "Key": f"{folder}/{dataset}_{number}.csv"}
             link = urlsplit(s3.generate_presigned_url("put_object", about))
