@@ -106,7 +106,7 @@ class Stage:
         return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"][wanted[0]])
 
     def signed(self, bodies: Sequence[bytes], dataset: str = "hired_employees") -> list[Request]:
-        """Return requests that send files to a new folder of the landing bucket. The folder is the name of the requests.
+        """Return requests that send files to a new folder of the landing bucket. Their name is that of the folder.
         They are signed now, and not during a measurement."""
         s3, requests = self.client("s3"), []
         self._folders += 1
