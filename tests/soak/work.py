@@ -29,27 +29,36 @@ _PANELS = ("reports", "loads", "upload", "backups", "health")
 _PARENTS = {"departments": Shape().departments, "jobs": Shape().jobs}
 
 
+Step = Callable[[Random, int], None]
+
+
 @dataclass
 class Work:
-    """The work that a stage has done. `wrong` describes what must not happen."""
+    """The work that a stage has done. `wrong` describes what must not happen. `calling` is for how many seconds callers
+    send requests in one step."""
 
     cloud: Cloud
     seed: int
+    calling: float = 10.0
     done: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
     stop: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def steps(self) -> Sequence[Step]:
+        """Return the kinds of work. A step gets a source of random numbers and the number of its turn."""
+        return (self._file, self._file, self._call, self._operate, self._look)
+
     def threads(self) -> list[threading.Thread]:
-        """Return the threads that do all the work until `stop` is set."""
-        steps: Sequence[Callable[[Random, int], None]] = (self._file, self._file, self._call, self._operate, self._look)
-        return [threading.Thread(target=self._repeat, args=(step, n)) for n, step in enumerate(steps)]
+        """Return the threads that repeat all steps until `stop` is set."""
+        return [threading.Thread(target=self._repeat, args=(step, n)) for n, step in enumerate(self.steps)]
 
     def fill(self) -> None:
         """Load the departments and jobs."""
         for dataset, count in _PARENTS.items():
             self._ended(f"{dataset}.csv", "".join(f"{i},Name {i}\n" for i in range(1, count + 1)).encode(), {})
 
-    def _repeat(self, step: Callable[[Random, int], None], number: int) -> None:
+    def _repeat(self, step: Step, number: int) -> None:
         random, turn = Random(f"{self.seed}/{number}"), number
         while not self.stop.is_set():
             try:
@@ -79,8 +88,8 @@ class Work:
             self.wrong[f"a load failed: {load['error']}"] += 1
 
     def _call(self, _: Random, turn: int) -> None:
-        """Let callers send requests for ten seconds."""
-        end = time.monotonic() + 10
+        """Let callers send requests for some seconds."""
+        end = time.monotonic() + self.calling
         requests = Requests(self.cloud.env["API_URL"], cycle(range(FIRST + turn % 7, FIRST + 5000)))
         over = lambda: self.stop.is_set() or time.monotonic() > end  # noqa: E731 - the name says what it returns
         traffic = asyncio.run(
@@ -93,7 +102,8 @@ class Work:
     def _operate(self, random: Random, turn: int) -> None:
         """Back up. Then restore a dataset, sweep, or verify."""
         invoke = self.cloud.commands.invoke
-        self.done[f"backups, {invoke('backup')['outcome']}"] += 1
+        self.cloud.backup()
+        self.done["backups"] += 1
         if turn % 3 == 0:
             load = self.cloud.restore(random.choice(("department", "job", "hired_employee")))
             self.done[f"restores, {load['status']}"] += 1
