@@ -23,12 +23,14 @@ def load_objects(event: Event, context: Any) -> None:
     from chalicelib.ingest.events import created_objects
     from chalicelib.ingest.handover import HandoverPolicy
     from chalicelib.ingest.objects import Ingestion, ingest_object
+    from chalicelib.ingest.reject_limit import RejectLimit
 
     parts = services()
     invoke_again = partial(parts.invoke_later, context.invoked_function_arn, event)
     handover = HandoverPolicy(parts.settings.continue_from, invoke_again)
     grace, watch = parts.settings.orphan_grace, parts.metrics.of_load
-    ingestion = Ingestion(parts.database, parts.storage, grace, handover, watch)
+    limit = RejectLimit(parts.settings.reject_limit)
+    ingestion = Ingestion(parts.database, parts.storage, grace, handover, watch, reject_limit=limit)
     for created in created_objects(event):
         if not ingest_object(ingestion, created, seconds=_seconds_left(context)):
             return  # the load was handed over: the next invocation has this event, too

@@ -4,7 +4,7 @@ app in this process.
 The model behaves as AWS documents it:
 
 - It responds 403 to a path or method that is not deployed. This includes OPTIONS if the API has no CORS.
-- It responds 413 to a body over 10 MB.
+- It responds 413 to a body over 10 MB, and 502 if the response of the function is over 6 MB.
 - It adds the content type application/json if the function sets none.
 - It passes on a body as base64 if its content type is one of the app's binary types. These may have wildcards. It
   passes on other bodies as text, with U+FFFD for bytes that are not UTF-8.
@@ -28,6 +28,7 @@ from chalicelib.api.check_routes import XLSX
 from chalicelib.api.http.requests import ANY
 
 MAX_BODY = 10 * 1024 * 1024
+MAX_RESPONSE = 6 * 1024 * 1024
 JSON = "application/json"
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -75,6 +76,8 @@ class Gateway:
         }
         event = json.loads(json.dumps(event))  # the event as Lambda receives it
         response = json.loads(json.dumps(self._app(event, LambdaContext("api_handler", 512, 29_000))))
+        if len(json.dumps(response)) > MAX_RESPONSE:
+            return _own(502, "Internal server error")
         headers = {"Content-Type": JSON} | response["headers"]
         body = response["body"].encode()
         if response.get("isBase64Encoded"):

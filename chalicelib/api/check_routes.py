@@ -1,7 +1,5 @@
 """POST /uploads/check: reports what a load of a file would do."""
 
-import json
-
 from chalice.app import Blueprint, Response
 
 from chalicelib.api.http.access import needs
@@ -67,4 +65,4 @@ def check_file() -> Response:
         "rejects": outcome.rejects,
         "truncated": len(outcome.rejects) < min(limit, outcome.counts.rejected),
     }
-    return Response(json.dumps(shown, ensure_ascii=False), headers={"Content-Type": "application/json"})
+    return Response(shown, headers={"Content-Type": "application/json"})

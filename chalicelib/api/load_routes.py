@@ -1,6 +1,5 @@
 """Handles GET /loads, GET /loads/{id} and GET /loads/{id}/rejects."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote, urlencode
@@ -13,6 +12,7 @@ from chalicelib.api.http.parameters import OneOf, Text, WholeNumber, query_value
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.core import timestamps
+from chalicelib.core.answer_size import FirstRecords
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
 from chalicelib.core.reasons import CODES
@@ -24,6 +24,7 @@ from chalicelib.services import services
 STATUSES, KINDS = outcomes.STATUSES, outcomes.KINDS
 MAX_PAGE = 100
 _MAX_LOAD = 2**63 - 1
+TRUNCATED = "X-Truncated"  # the header of a CSV file that lacks requested rejects
 JSON, CSV = "application/json", "text/csv"
 
 LOAD_ID = WholeNumber("load_id", "the `load_id` in the response to an upload or a restore", high=_MAX_LOAD, example=1)
@@ -56,9 +57,11 @@ def list_loads() -> dict[str, object]:
     grace = services().settings.orphan_grace
     with services().database.session() as session:
         loads = history.listed(session, filters, limit=limit + 1, before=before, grace=grace)
-    page = loads[:limit]
-    more = str(page[-1].id) if len(loads) > limit else None
-    return {"loads": [timestamps.shown(vars(load)) for load in page], "next_cursor": more}
+    page = FirstRecords(limit)  # fewer than `limit` loads if an answer has no room for more
+    for load in loads:
+        page.add(timestamps.shown(vars(load)))
+    more = str(page.records[-1]["id"]) if len(page.records) < len(loads) else None
+    return {"loads": page.records, "next_cursor": more}
 
 
 @routes.route("/loads/{load_id}", content_types=["*/*"])
@@ -86,12 +89,10 @@ def show_rejects(load_id: str) -> Response:
     with parts.database.session() as session:
         summary = of_load(session, parts.storage.errored, wanted, chosen, parts.settings.orphan_grace)
         file = history.rejected_file(session, wanted) if as_csv else None
-    # The response has a URL with which anybody may read the reject file, so no cache may keep the response. ASCII
-    # escapes would make the response larger.
+    # The response has a URL with which anybody may read the reject file, so no cache may keep the response.
     headers: dict[str, str | list[str]] = {"Cache-Control": "no-store", "Vary": "Accept, Authorization"}
     if file is None:
-        body = json.dumps(vars(summary), ensure_ascii=False)
-        return Response(body, headers={**headers, "Content-Type": JSON})
+        return Response(vars(summary), headers={**headers, "Content-Type": JSON})
     return _csv(summary, file, headers, query)
 
 
@@ -106,6 +107,8 @@ def _csv(
         raise NotFound(f"load {summary.load_id} has no dataset, and so no rejects")
     name = quote(reject_csv.file_name(dataset, file, summary.load_id))
     headers |= {"Content-Type": f"{CSV}; charset=utf-8", "Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+    if summary.truncated:
+        headers[TRUNCATED] = "true"
     if summary.next_cursor is not None:
         following = urlencode({**query, "cursor": summary.next_cursor})
         headers["Link"] = f'</loads/{summary.load_id}/rejects?{following}>; rel="next"'

@@ -12,7 +12,8 @@ from chalicelib.auth.roles import Role
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import TooLarge, Unprocessable
-from chalicelib.ingest.rows import BatchSummary, SentRows, Upload, upload
+from chalicelib.ingest.batch_summary import BatchSummary, summary
+from chalicelib.ingest.rows import SentRows, Upload, upload
 from chalicelib.services import services
 
 MAX_ROWS = 1000
@@ -54,8 +55,8 @@ def _batch(dataset: Dataset) -> Callable[[], BatchSummary]:
         rows = _rows(json_body(routes.current_request))
         result = _upload(dataset, rows, "upload/batch")
         if len(result.rejects) == len(rows):
-            raise Unprocessable(NO_ROW_ACCEPTED, extension=result.summary())
-        return result.summary()
+            raise Unprocessable(NO_ROW_ACCEPTED, extension=summary(result))
+        return summary(result)
 
     return upload_batch
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.cloud.connecting import Address, Connector, waiting_for_room
 from chalicelib.cloud.database_errors import translated
 from chalicelib.cloud.purposes import ANY, Purpose
+from chalicelib.cloud.statements import Connection
 from chalicelib.cloud.wire import Wire
 from chalicelib.core import deadline
 from chalicelib.core.errors import DatabaseUnavailable, HireflowError, OutOfTime, TooManyConnections, Unavailable
@@ -30,6 +30,7 @@ CONNECT_TIMEOUT = 3.0
 ROLLBACK_TIMEOUT = 2.0
 AWAKE = 30.0  # an idle connection is kept awake so often; `migrations.limits` says when Postgres ends it
 _CANCEL_AHEAD = 0.5  # seconds; the server cancels a statement this long before the socket would time out
+_SIMILAR = 300  # milliseconds, less than _CANCEL_AHEAD; statement timeouts that differ by less need not be set again
 # When a function is killed, the Postgres process of the connection still holds the locks. By default, this process
 # notices the death of the client only when it sends data. A merge sends nothing for minutes. If the network does not
 # report that the client is gone, hours may pass. With these parameters, Postgres notices within half a minute.
@@ -52,10 +53,11 @@ class SupportsWrite(Protocol):
 class Session:
     """One open connection. SQL statements have `:name` parameters."""
 
-    def __init__(self, connection: pg8000.native.Connection, wire: Wire) -> None:
+    def __init__(self, connection: Connection, wire: Wire) -> None:
         self._connection, self._wire = connection, wire
         self.broken = False
         self._idle_since: float | None = None  # None while a statement runs
+        self._limit = 0  # the statement timeout of the connection in milliseconds; 0 means no limit
 
     def alive(self, *settings: str) -> bool:
         """Return whether the server responds to a ping in time. The ping sets the statement timeout and runs
@@ -63,9 +65,17 @@ class Session:
         limit, patience = _statement_timeout(), min(PING_TIMEOUT, deadline.left() or PING_TIMEOUT)
         with suppress(HireflowError, DatabaseError), deadline.within(patience):
             self.run("; ".join((f"SET statement_timeout = {limit}", *settings)))
+            self._limit = limit
             return not self.broken
         self.broken = True
         return False
+
+    def needs_no_ping(self, trust: float) -> bool:
+        """Return whether the server responded less than `trust` seconds ago, has not ended the connection since, and
+        still has a suitable statement timeout."""
+        if self._idle_since is None or time.monotonic() - self._idle_since >= trust:
+            return False
+        return bool(self._limit) and abs(self._limit - _statement_timeout()) <= _SIMILAR and self._wire.is_quiet()
 
     def run(self, sql: str, **params: Any) -> list[list[Any]]:
         """Run SQL and return its rows. Without parameters, `;` may separate several statements.
@@ -193,7 +203,8 @@ class Database:
         """Lend the connection of this process to one caller at a time.
 
         A connection that has broken is not used again. Before the connection is lent, a ping finds out whether the
-        connection broke while it was idle. A broken connection is replaced.
+        connection broke while it was idle. The API sends no ping if it has just used the connection. A broken
+        connection is replaced.
         """
         session = self._alive()
         try:
@@ -213,12 +224,15 @@ class Database:
             self._session = None
 
     def _alive(self) -> Session:
-        if self._session is not None and (self._session.broken or not self._session.alive()):
+        if self._session is not None and not self._is_usable(self._session):
             self.close()
         if self._session is None:
             deadline.left()  # raises OutOfTime before a connection is opened
             self._session = waiting_for_room(self._connect, self._purpose.patience)
         return self._session
+
+    def _is_usable(self, session: Session) -> bool:
+        return not session.broken and (session.needs_no_ping(self._purpose.trust) or session.alive())
 
     def _connect(self) -> Session:
         """Return a new session. Raises DatabaseUnavailable, and TooManyConnections if there is no room for another

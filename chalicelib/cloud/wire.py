@@ -1,5 +1,6 @@
 """Opens the socket under a connection to Postgres, with TLS and probes that notice a vanished server."""
 
+import select
 import socket
 import ssl
 from functools import cache
@@ -35,6 +36,13 @@ class Wire:
         wrapped = verifying_tls(self._ca).wrap_socket(sock, server_hostname=server_hostname)
         self.socket = wrapped
         return wrapped
+
+    def is_quiet(self) -> bool:
+        """Return whether the server has sent nothing that was not read yet. The end of a connection also counts as
+        sent."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return not poll.poll(0)
 
 
 @cache

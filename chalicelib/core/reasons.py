@@ -7,6 +7,7 @@ few different general texts, so the counts stay small.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from chalicelib.core.value_limits import MAX_ID, MAX_TEXT, MAX_WHOLE_NUMBER, MIN_WHOLE_NUMBER
@@ -49,8 +50,16 @@ class Reason:
 
     def of(self, field: str | None = None, **values: object) -> Problem:
         """Return the problem of a row for this reason. `values` replace the names in braces in the text."""
+        if not values:
+            return _plain(self, field)
         general = self.general.format(**values) if self.general else None
         return Problem(field, self.code, str(self).format(**values), general)
+
+
+@lru_cache(maxsize=1024)
+def _plain(reason: Reason, field: str | None) -> Problem:
+    """Return the problem for a reason without values. A file may have the same problem in each of its rows."""
+    return Problem(field, reason.code, str(reason).format(), reason.general.format() if reason.general else None)
 
 
 # Reasons that begin with the name of a column
@@ -130,6 +139,9 @@ RECORD_NOT_UTF8 = Reason("not_utf8", "the record is not valid UTF-8")
 RECORD_WITH_NUL = Reason("nul", "the record contains a NUL character")
 NOT_AN_OBJECT = Reason("not_an_object", "the row is not an object")
 UNKNOWN_COLUMN = Reason("unknown_column", "{name} is not a column", general="a key is not a column")
+FURTHER_UNKNOWN_COLUMNS = Reason(
+    "unknown_column", "{number} further keys are not columns", general="a key is not a column"
+)
 
 REASONS: tuple[Reason, ...] = tuple(value for value in vars().values() if isinstance(value, Reason))
 CODES: tuple[str, ...] = tuple(dict.fromkeys(reason.code for reason in REASONS))

@@ -7,9 +7,10 @@ A row may leave out a column that is optional or has a default. An optional colu
 empty field of a CSV file, or null in JSON.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import ABSENT, Broken, Missing, Value, decoded, readable
 from chalicelib.core.reasons import Problem
 
+MOST_UNKNOWN_KEYS = 20  # the reasons of a row name at most this many unknown keys
 _NOTHING = frozenset[int]()
 
 
@@ -73,7 +75,7 @@ def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
             columns = [column for column in dataset.columns if column.name in names]
             if all(_are_usual(c, values) for c, values in zip(columns, zip(*whole, strict=True), strict=True)):
                 if len(names) == len(dataset.columns):
-                    return [Checked(values, ()) for values in whole]
+                    return list(map(Checked, whole, repeat(())))
                 left_out = frozenset(at for at, name in enumerate(dataset.column_names) if name not in names)
                 return [Checked(tuple(map(row.get, dataset.column_names)), (), left_out) for row in rows]
     return [check_object(dataset, row, id_optional=True) for row in rows]
@@ -87,7 +89,7 @@ def _common_columns(dataset: Dataset, rows: Sequence[Any]) -> list[str]:
     width = len(first)
     if len(names) < width or not all(column.may_be_absent or column.name in first for column in dataset.columns):
         return []
-    return names if all(type(row) is dict and len(row) == width for row in rows) else []
+    return names if set(map(type, rows)) == {dict} and set(map(len, rows)) == {width} else []
 
 
 def _are_usual(column: Column, values: Sequence[Any]) -> bool:
@@ -114,8 +116,17 @@ def check_object(dataset: Dataset, row: Any, *, id_optional: bool = False) -> Ch
     checked = _check(_rules(dataset, id_optional), sent)
     if len(row) <= len(dataset.columns) and all(map(dataset.column_names.__contains__, row)):
         return checked
-    unknown = [reasons.UNKNOWN_COLUMN.of(name=_shown(name)) for name in row if name not in dataset.column_names]
-    return checked._replace(problems=checked.problems + tuple(unknown))
+    return checked._replace(problems=checked.problems + tuple(_unknown_keys(dataset, row)))
+
+
+def _unknown_keys(dataset: Dataset, row: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each of the first unknown keys, and one for all others together. A row may have hundreds of
+    thousands of them."""
+    unknown = [name for name in row if name not in dataset.column_names]
+    for name in unknown[:MOST_UNKNOWN_KEYS]:
+        yield reasons.UNKNOWN_COLUMN.of(name=_shown(name))
+    if len(unknown) > MOST_UNKNOWN_KEYS:
+        yield reasons.FURTHER_UNKNOWN_COLUMNS.of(number=len(unknown) - MOST_UNKNOWN_KEYS)
 
 
 def check_stored(dataset: Dataset, row: Sequence[Any], *, is_trusted: bool = False) -> Checked:

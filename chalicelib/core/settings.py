@@ -105,6 +105,13 @@ class Settings:
         "the load of a file of this size or larger goes on in another invocation when time runs short",
         "268435456",
     )
+    reject_limit: int = setting(
+        "REJECT_LIMIT",
+        setting_kinds.whole(1, 10_000_000, "lines"),
+        "how many rejected rows of a file its reject file has at most; all rejected rows are counted, and rows that"
+        " wait for their department or job are always in the file",
+        "100000",
+    )
     database_connections: int = setting(
         "DATABASE_CONNECTIONS",
         setting_kinds.whole(1, 262_143),

@@ -23,6 +23,6 @@ def of_files_and_api(connections: int, others: int) -> tuple[int, int]:
 
 
 def of_api(connections: int) -> int:
-    """Return how many connections the API may have at most. At least one connection in three is for the API."""
+    """Return how many connections the API may have at most. At least two connections of five are for the API."""
     _, api = of_files_and_api(connections, OTHERS)
-    return max(api, connections // 3, 1)
+    return max(api, 2 * connections // 5, 1)

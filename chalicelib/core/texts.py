@@ -1,6 +1,7 @@
 """Declares the characters and texts that the rules treat in a special way."""
 
 import re
+from functools import cache
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 # Programs leave invisible characters in texts: soft hyphens, zero-width characters, direction marks, invisible
@@ -11,13 +12,12 @@ EXCEL_ERRORS = frozenset({"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NUL
 # character class in a regular expression.
 QUOTES = r"\"'`«»‘-‟‹›\[\]\\"
 _NOT_COMPARED = re.compile(rf"[\s_{QUOTES}{INVISIBLE}-]+")
-_DROPPED = "".join(c for c in map(chr, range(0x10000)) if c.isspace() or re.match(f"[{INVISIBLE}]", c))
 
 
 def stripped(text: str) -> str:
     """Return the text without white space and invisible characters at its ends."""
     short = text.strip()
-    return short if short.isascii() else short.strip(_DROPPED)
+    return short if short.isascii() else short.strip(_dropped())
 
 
 def is_blank(field: str | bytes) -> bool:
@@ -29,3 +29,10 @@ def bare_name(text: str) -> str:
     """Return the part of a name in a header that is compared: the name without its case, white space, hyphens,
     underscores, quotes and invisible characters."""
     return _NOT_COMPARED.sub("", text).casefold()
+
+
+@cache
+def _dropped() -> str:
+    """Return all characters that `stripped` removes. The search takes some milliseconds, so it waits for the first text
+    that is not ASCII. No such character lies beyond U+FFFF."""
+    return "".join(re.findall(rf"[\s{INVISIBLE}]", "".join(map(chr, range(0x10000)))))

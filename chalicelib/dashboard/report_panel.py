@@ -11,7 +11,8 @@ from chalicelib.reports import queries
 from chalicelib.reports.declaration import Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import TOP, YEARS
 
-MAX_ROWS = 200  # a table shows at most this many rows, and a download has all rows
+# A table has at most this many rows, and a download has all rows. A chart has at most so many departments or years.
+MAX_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,17 @@ class ReportsPanel:
     departments: list[figures.Department]
     department_id: int | None
     columns: list[charts.Bar]
+    columns_are_cut: bool
     hired: int
     bars: list[charts.Bar]
+    bars_are_cut: bool
     mean: float | None
     mean_at: float | None
     top: Download
     tables: list[Table]
     columns_height: int = charts.COLUMNS_HEIGHT
     row_height: int = charts.ROW_HEIGHT
+    most_rows: int = MAX_ROWS
 
 
 def read(database: Database, query: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
@@ -65,25 +69,27 @@ def read(database: Database, query: Mapping[str, Any], reports: Iterable[Report]
     newest year with hires."""
     department_id = query.get("department_id")
     with database.transaction(SNAPSHOT) as session:
-        years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope())]
+        years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope(), limit=MAX_ROWS)]
         newest = years[0] if years else datetime.now(UTC).year
         first = query.get("from") or query.get("to") or newest
         scope = Scope(first, max(first, query.get("to") or first), department_id)
         by_quarter = figures.per_quarter(session, scope)
-        above_mean = queries.first_rows(session, TOP, Span.RANGE, scope)
+        above_mean = queries.first_rows(session, TOP, Span.RANGE, scope, limit=MAX_ROWS + 1)
         mean = queries.mean_hired(session, scope.first, scope.last)
         tables = [_table(session, report, scope) for report in reports if report.has_table]
         departments = figures.departments(session)
-    bars, mean_at = charts.rows(above_mean, mean)
+    bars, mean_at = charts.rows(above_mean[:MAX_ROWS], mean)
     return ReportsPanel(
         years=sorted({scope.first, scope.last, *years}, reverse=True),
         first=scope.first,
         last=scope.last,
         departments=departments,
         department_id=department_id,
-        columns=charts.columns(by_quarter),
+        columns=charts.columns(by_quarter[-MAX_ROWS:]),
+        columns_are_cut=len(by_quarter) > MAX_ROWS,
         hired=sum(row[quarter] for row in by_quarter for quarter in charts.QUARTERS),
         bars=bars,
+        bars_are_cut=len(above_mean) > MAX_ROWS,
         mean=mean,
         mean_at=mean_at,
         top=_download(TOP, scope),

@@ -13,7 +13,8 @@ from chalicelib.core.rules import Checked, all_stored_are_valid, check_stored, s
 from chalicelib.core.streams import Readable
 from chalicelib.formats.avro_container import Container
 from chalicelib.formats.avro_fields import AvroFields
-from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
+from chalicelib.formats.csv_reader import MAX_RECORD
+from chalicelib.formats.csv_tokens import Record, Token
 from chalicelib.formats.file_format import Format
 from chalicelib.formats.gzip_stream import Expansion
 from chalicelib.formats.pg_copy import binary_rows

@@ -28,6 +28,9 @@ _OTHER_ORDER = (
     " file"
 )
 _OTHER_COLUMNS = ", but not all columns of the rows above it: send the rows below it as another file"
+# The next two agree with `bare_name` for ASCII: letters are compared without their case, and these bytes not at all.
+_LOWER = bytes(range(256)).lower()
+_NOT_COMPARED = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f_-\"'`[]\\"
 _UNSEEN = re.compile(rf"[\s{QUOTES}{INVISIBLE}]+")
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
 _NOT_SHOWN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{INVISIBLE}]+")
@@ -99,6 +102,8 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
     that may be a delimiter, and quotes are ignored. The reason: some programs write a space before a quote, and such a
     header cannot be split by the rules of quoting.
     """
+    if raw.isascii() and not _ascii_names().search(raw.translate(_LOWER, _NOT_COMPARED)):
+        return False  # most records contain no name of a column
     if len(fields) >= len(layout.positions):
         if is_whole_number(fields[layout.positions.index(0)].decode("utf-8", "replace")):
             return False  # the field of the id is a whole number, so the record may be a row
@@ -120,6 +125,13 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
         raise _refused(dataset, [text.strip(" \"'") for text in texts], _OTHER_ORDER)
     is_whole = len(line) == len(raw.rstrip(b"\r\n"))  # otherwise, rows follow the header in the same record
     return is_whole and {named for named, _ in known} >= {at for at in layout.positions if at is not None}
+
+
+@cache
+def _ascii_names() -> re.Pattern[bytes]:
+    """Return the pattern of the names of all columns, in the form that `bare_name` returns. A record in ASCII can have
+    no other names."""
+    return re.compile(b"|".join(re.escape(name).encode() for name in _all_names() if name.isascii()) or rb"(?!)")
 
 
 def _leaves_out_columns(dataset: Dataset, layout: CsvLayout, columns: Sequence[int | None]) -> bool:

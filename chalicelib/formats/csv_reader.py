@@ -20,15 +20,11 @@ stored in the wrong columns.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Protocol
 
 from chalicelib.core import reasons
 from chalicelib.core.dataset import Dataset
-from chalicelib.core.reasons import Problem
-from chalicelib.core.rules import Checked
 from chalicelib.core.streams import Readable
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_faults import bad_quoting
@@ -36,13 +32,14 @@ from chalicelib.formats.csv_header import is_header, refused_below, repeats_head
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import (
     REST_OF_LINE,
-    Decimals,
     clean_lines,
     decimals,
     patterns,
     split,
     without_terminator,
 )
+from chalicelib.formats.csv_tokens import BEGINNING, Checkpoint, Clean, Record, Skipped, Token
+from chalicelib.formats.rejected_runs import RejectedRun, never, shapes
 
 CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
@@ -53,86 +50,11 @@ _LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would also end a line at CR
 TOO_LONG, NEVER_CLOSED = reasons.RECORD_TOO_LONG.of(), reasons.NEVER_CLOSED.of()
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A position between two records, from which another reader can continue.
-
-    `offset` and `lines` are the bytes and physical lines before it. `records` is true if there is a record before it.
-    """
-
-    offset: int = 0
-    lines: int = 0
-    records: bool = False
-
-
-BEGINNING = Checkpoint()
-
-
-@dataclass(frozen=True)
-class Clean:
-    """A run of clean lines. `line` is the number of the first line, from 1. `decimals` removes the decimals of ids and
-    whole numbers."""
-
-    line: int
-    data: bytes
-    lines: int
-    decimals: Decimals
-
-    def for_copy(self) -> bytes:
-        """Return the run in COPY's text format, with the delimiter and the columns of the file."""
-        data = self.data.replace(b'"', b"") if b'"' in self.data else self.data
-        data = data.replace(b"\r", b"") if b"\r" in data else data
-        return self.decimals.removed(data)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record with its fields, or with the problem because of which it cannot be split. It begins on `line` and has
-    `lines` physical lines. `fields` has a field for each column of the dataset, and None for a column that the record
-    leaves out.
-
-    If the rules have already checked the values, `checked` is the result. The rules have checked whole values, even if
-    `raw` and `fields` contain only the beginning of long values.
-    """
-
-    line: int
-    lines: int
-    raw: bytes
-    fields: tuple[bytes | None, ...] | None = None
-    problem: Problem | None = None
-    checked: Checked | None = None
-
-    def for_copy(self) -> None:
-        return None  # the rules have to check the record first
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Blank lines or the header. They are neither loaded nor rejected."""
-
-    line: int
-    lines: int
-
-    def for_copy(self) -> None:
-        return None
-
-
-class Token(Protocol):
-    """A part of the file: `lines` physical lines, beginning with number `line`."""
-
-    @property
-    def line(self) -> int: ...
-    @property
-    def lines(self) -> int: ...
-    def for_copy(self) -> bytes | None:
-        """Return the rows in a format of COPY. Return None if the part has no rows, or if they must be checked
-        first."""
-
-
 class Reader:
     """Reads `stream` once and yields tokens. The tokens cover all physical lines in order, without gaps.
 
-    `stream` begins at `start`: it has the whole file, or the rest that an earlier CSV reader has not read.
+    `stream` begins at `start`: it has the whole file, or the rest that an earlier CSV reader has not read. While
+    `counts_only` returns true, a run of rejected lines may be one token.
     """
 
     def __init__(
@@ -143,6 +65,7 @@ class Reader:
         *,
         start: Checkpoint = BEGINNING,
         fast: bool = True,
+        counts_only: Callable[[], bool] = never,
     ) -> None:
         self._dataset, self._stream = dataset, stream
         self._layout = layout or CsvLayout.by_position(dataset)
@@ -150,6 +73,8 @@ class Reader:
         is_clean_possible = fast and not self._layout.is_corrected  # a line of corrected rejects may have apostrophes
         self._clean = clean_lines(dataset, self._layout) if is_clean_possible else None
         self._decimals = decimals(dataset, self._layout)
+        self._counts_only = counts_only
+        self._shapes = shapes(self._layout.delimiter, len(self._layout.positions))
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
         self._position = 0
@@ -173,7 +98,7 @@ class Reader:
         while self._more() or self._position < len(self._buffer):
             yield from self._clean_run()
             while self._position < len(self._buffer):
-                token = self._record()
+                token = (self._rejected_run() if self._counts_only() else None) or self._record()
                 if token is None:
                     break  # the record goes on after the end of the buffer
                 yield token
@@ -232,6 +157,17 @@ class Reader:
             lines = match.group().count(b"\n")
             self._advance(match.end(), lines)
             yield Skipped(self._line - lines, lines)
+
+    def _rejected_run(self) -> RejectedRun | None:
+        """Take a run of rejected lines as one token, or return None if there is none."""
+        if self._is_first or len(self._buffer) > MAX_RECORD:  # the buffer may have a line that is too long
+            return None
+        for pattern, problem in self._shapes:
+            if match := pattern.match(self._buffer, self._position):
+                lines = match.group().count(b"\n")
+                self._advance(match.end(), lines)
+                return RejectedRun(self._line - lines, match.group(), lines, problem)
+        return None
 
     def _taken(self, run: bytes) -> Clean:
         lines = run.count(b"\n")

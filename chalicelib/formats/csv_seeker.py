@@ -4,7 +4,8 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.streams import Readable
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import patterns, split
-from chalicelib.formats.csv_reader import BOM, CHUNK, MAX_RECORD, Record
+from chalicelib.formats.csv_reader import BOM, CHUNK, MAX_RECORD
+from chalicelib.formats.csv_tokens import Record
 
 
 class Seeker:

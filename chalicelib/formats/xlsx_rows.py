@@ -12,7 +12,8 @@ from chalicelib.core.streams import MIB, Readable
 from chalicelib.formats.csv_header import read_header, repeats_header
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import clean_lines, decimals
-from chalicelib.formats.csv_reader import MAX_RECORD, TOO_LONG, Clean, Record, Skipped, Token
+from chalicelib.formats.csv_reader import MAX_RECORD, TOO_LONG
+from chalicelib.formats.csv_tokens import Clean, Record, Skipped, Token
 from chalicelib.formats.file_format import Format, notices_of
 from chalicelib.formats.xlsx import MAX_SIZE, Sheet, too_large
 

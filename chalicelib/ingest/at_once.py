@@ -22,7 +22,8 @@ class AtOnce:
         session, reading = attempt.session, self._reading
         table = StagingTable(attempt.dataset, reading.copy_format)
         staging_table.create(session, table)
-        stager = Stager(table, reading.tokens(body.stream), rejects, dates=reading.file_format.declared.dates)
+        tokens = reading.tokens(body.stream, counts_only=lambda: rejects.is_full)
+        stager = Stager(table, tokens, rejects, dates=reading.file_format.declared.dates)
         for received in stager.run(session):
             claims.progress(session, attempt.claim, received)
         body.verify()

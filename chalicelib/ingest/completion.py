@@ -126,7 +126,8 @@ class Completion:
         """Store the reject file. Return its key, the counted reasons and the notices."""
         reading, oddities = self.staged.reading, self.staged.oddities
         found = reading.file_format  # the notices on other files were stored before the rows were read
-        notices = found.notices if reading.is_own_backup else oddities.notices(found.encoding)
+        notices = [*(found.notices if reading.is_own_backup else oddities.notices(found.encoding))]
+        notices += self.rejects.notices()
         key, reasons = self.rejects.complete(), self.rejects.reasons.counted()
         return Findings(key, reasons, self.rejects.tracked.count, notices)
 

@@ -6,18 +6,19 @@ transaction ends.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from chalicelib.cloud.database import Database, Session
+from chalicelib.core.answer_size import FirstRecords
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import UNDECLARED, Declarations
+from chalicelib.core.reasons import Problem
 from chalicelib.core.rules import missing_parent
 from chalicelib.core.streams import Peekable
 from chalicelib.ingest import merge, open_rejects, parents, staging_table
 from chalicelib.ingest.file_reading import FileReading, RecordSeeker
 from chalicelib.ingest.orphan_report import OrphanReport
-from chalicelib.ingest.reject_files import FirstRecords
 from chalicelib.ingest.rejects import Reasons, Reject
 from chalicelib.ingest.relation import Relation
 from chalicelib.ingest.stager import Stager
@@ -65,7 +66,8 @@ def dry_run(
     with database.transaction(_BEGIN.format(staging_table.creation(table, on_commit="DROP"))) as session:
         if declared.corrects is not None:
             open_rejects.require_load(session, dataset, declared.corrects)
-        stager = Stager(table, reading.tokens(io.BytesIO(body)), sample, dates=declared.dates)
+        tokens = reading.tokens(io.BytesIO(body), counts_only=lambda: sample.is_full)
+        stager = Stager(table, tokens, sample, dates=declared.dates)
         for _ in stager.run(session):
             pass  # a check does not report progress
         staging_table.analyze(session)
@@ -100,9 +102,16 @@ class _Sample:
     first: FirstRecords
     reasons: Reasons = field(default_factory=Reasons)
 
+    @property
+    def is_full(self) -> bool:
+        return not self.first.wanted
+
     def add(self, reject: Reject) -> None:
-        self.reasons.add(reject.problems)
+        self.count(reject.problems, 1)
         self.show(reject)
+
+    def count(self, problems: Sequence[Problem], rows: int) -> None:
+        self.reasons.add(problems, rows)
 
     def show(self, reject: Reject) -> None:
         if self.first.wanted:

@@ -15,7 +15,7 @@ from chalicelib.cloud.database import Session
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import ClaimLost
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_reader import Checkpoint
+from chalicelib.formats.csv_tokens import Checkpoint
 from chalicelib.loads.outcomes import IS_UNFINISHED
 
 
@@ -119,6 +119,10 @@ class DurableTables:
             yield self._session.scalar(
                 f"SELECT lines FROM {self._rejects} WHERE after_line = :portion", portion=portion
             )
+
+    def reject_bytes(self) -> int:
+        """Return the number of bytes of the lines of the reject file so far."""
+        return int(self._session.scalar(f"SELECT coalesce(sum(octet_length(lines)), 0) FROM {self._rejects}"))
 
     def discard(self) -> None:
         """Drop the tables in the current transaction."""

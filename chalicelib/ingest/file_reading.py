@@ -1,6 +1,6 @@
 """Reads objects of all formats: all records in order, and in the second reading some of them again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,10 +12,12 @@ from chalicelib.formats.avro_container import MOST_AHEAD
 from chalicelib.formats.avro_rows import AvroRows, AvroSeeker, describe_avro, describe_own_backup
 from chalicelib.formats.containers import HEAD, Container
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Record, Token
+from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.csv_tokens import BEGINNING, Checkpoint, Record, Token
 from chalicelib.formats.file_format import Format, describe
 from chalicelib.formats.pg_copy import CopyFormat, binary_format, text_format
+from chalicelib.formats.rejected_runs import never
 
 if TYPE_CHECKING:
     from chalicelib.formats.xlsx import Sheet
@@ -95,9 +97,12 @@ class FileReading:
         """Whether reading can start in the middle of the object (see `Format.has_ranges`)."""
         return self.file_format.has_ranges
 
-    def tokens(self, stream: Readable, start: Checkpoint = BEGINNING) -> Tokens:
+    def tokens(
+        self, stream: Readable, start: Checkpoint = BEGINNING, *, counts_only: Callable[[], bool] = never
+    ) -> Tokens:
         """Return the records of the object from `start` on. `stream` begins at `start` if the object has ranges, and
-        otherwise at the beginning of the object.
+        otherwise at the beginning of the object. While `counts_only` returns true, rejects of a text may be read as
+        runs, which are only counted.
 
         Raises LoadError, here or while the records are read, if the object does not have the format of its beginning.
         """
@@ -110,7 +115,7 @@ class FileReading:
         stream = self.file_format.text(stream)
         if not self.has_ranges:
             skip(stream, start.offset)
-        return Reader(self.dataset, stream, self.file_format.layout, start=start)
+        return Reader(self.dataset, stream, self.file_format.layout, start=start, counts_only=counts_only)
 
     def seeker(self, stream: Readable) -> RecordSeeker:
         """Return the second reading of the object. `stream` begins at the beginning of the object."""

@@ -9,7 +9,7 @@ load. This transaction has locked the parents of every row that it merges. If th
 triggers, the triggers run in addition.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from chalicelib.cloud.database import Session, lock_timeout
@@ -68,7 +68,12 @@ def wait_at_most(session: Session, timeout: float) -> None:
 
 
 def upsert(
-    session: Session, dataset: Dataset, relation: Relation, *, resolves: bool = True, **params: object
+    session: Session,
+    dataset: Dataset,
+    relation: Relation,
+    *,
+    resolves: bool = True,
+    params: Mapping[str, str] | None = None,
 ) -> Merged:
     """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
     same id, only the last of them is merged.
@@ -90,7 +95,7 @@ def upsert(
         _added AS ({sql.insert("_new")} WHERE {sql.is_new} RETURNING 1){forgotten}{resolving}
         SELECT (SELECT count(*) FROM _new), (SELECT count(*) FROM _changed), (SELECT count(*) FROM _added)
         """,
-        **params,
+        **(params or {}),
     )
     return Merged(distinct, inserted, updated)
 

@@ -27,6 +27,7 @@ from chalicelib.ingest.file_names import FileName, unrecognised
 from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.handover import NO_HANDOVER, HandoverPolicy
 from chalicelib.ingest.reject_files import RejectFile
+from chalicelib.ingest.reject_limit import UNLIMITED, RejectLimit
 from chalicelib.ingest.resumable import Resumable
 from chalicelib.ingest.staging import Staged, Staging
 from chalicelib.loads import claims, outcomes
@@ -43,7 +44,8 @@ class Ingestion:
     """The collaborators and settings for loading objects.
 
     `grace` is the time that rows wait for their parents. `busy_wait` is the number of seconds that a second worker on a
-    load waits for the first worker. `watch` is called when a load has ended.
+    load waits for the first worker. `watch` is called when a load has ended. `reject_limit` limits the rejects that are
+    recorded.
     """
 
     database: Database
@@ -52,6 +54,7 @@ class Ingestion:
     handover: HandoverPolicy = NO_HANDOVER
     watch: Watch = outcomes.unwatched
     busy_wait: float = claims.BUSY_WAIT
+    reject_limit: RejectLimit = UNLIMITED
 
 
 def ingest_object(ingestion: Ingestion, created: ObjectCreated, *, seconds: float | None = None) -> bool:
@@ -105,7 +108,7 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
         seconds = attempt.work_time.seconds()
         ingestion.watch(Ended(attempt.dataset.name, status, seconds, counts or Counts()))
 
-    rejects = RejectFile(attempt.storage.errored, attempt.reported_load)
+    rejects = RejectFile(attempt.storage.errored, attempt.reported_load, limit=ingestion.reject_limit)
     policy = FailurePolicy(ingestion.database, attempt.claim, rejects, lambda: ended("failed"))
     with policy.applied(), _advising_restores(attempt.claim):
         staged = _staged(attempt, ingestion.handover, rejects)

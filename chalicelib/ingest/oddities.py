@@ -35,12 +35,12 @@ class Oddities:
             if type(value) is str and len(value) <= _LONGEST and (word := WORDS.get(value.casefold())):
                 self._words[word] += 1
 
-    def add_reject(self, line: int, raw: bytes, problems: Sequence[Problem]) -> None:
-        """Count a rejected record, if it is undecodable."""
+    def add_reject(self, line: int, raw: bytes, problems: Sequence[Problem], times: int = 1) -> None:
+        """Count a rejected record, if it is undecodable. It occurs `times` times, from `line` on."""
         if any(map(is_undecodable, problems)) or is_wide(raw):
             is_known = self.undecodable >= _MOST_GUESSES
             encoding = self._likely() if is_known else likely_encoding(raw, is_first=line == 1)
-            self._encodings[encoding] += 1
+            self._encodings[encoding] += times
 
     def kept(self) -> dict[str, Any]:
         """Return all counts as a dictionary that can be stored as JSON. `of` makes an equal object from it."""

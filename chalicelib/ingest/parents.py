@@ -20,7 +20,7 @@ _LOCK = "FOR KEY SHARE"
 
 def existing(session: Session, parent: str, ids: Iterable[Value | None], *, lock: bool = False) -> set[Value]:
     """Return the `ids` that exist in the table `parent`."""
-    wanted = sorted({i for i in ids if isinstance(i, int)})
+    wanted = sorted(i for i in set(ids) if isinstance(i, int))
     if not wanted:
         return set()
     locking = _LOCK if lock else ""

@@ -2,31 +2,32 @@
 a JSON object.
 
 BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB load these files without conversion, because every line has the
-same keys with the same types.
+same keys with the same types. There is one exception: if a file has more rejects than the limit allows, the last line
+says how many rejects the reject file lacks.
 """
 
-import base64
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.object_streams import Writer
 from chalicelib.core import correlation, timestamps
 from chalicelib.core.dataset import Dataset
+from chalicelib.core.reasons import UNKNOWN_PARENT, Problem
 from chalicelib.ingest.open_rejects import MOST, Tracked
+from chalicelib.ingest.reject_limit import UNLIMITED, RejectLimit
+from chalicelib.ingest.reject_lines import RejectLines
 from chalicelib.ingest.rejects import Reasons, Reject
 
-_LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some programs end a line at these characters
-_JSON = json.JSONEncoder(ensure_ascii=False)  # json.dumps would create a new encoder for every line
 _TYPE = "application/x-ndjson"
 READ = 100_000_000  # the most bytes of a reject file that are searched for records to show
-ROOM = 5_000_000  # the most characters that the records may take in a response; Lambda allows a response of 6 MB
 _CHUNK = 64 * 1024
+_LAST = "truncated"  # the member that only the last line of a file with left-out rejects has
+_WAITS = frozenset({UNKNOWN_PARENT.code})
 
 
 @dataclass(frozen=True)
@@ -68,34 +69,56 @@ class RejectFile:
     """Streams the rejects of one load to the errored bucket, and counts them in `reasons`. A load without rejects has
     no reject file. `tracked` collects the tracked rejects.
 
-    `place` is the name of the JSON member that says where the reject was: "line" in a file, or "index" in a request. At
-    most one part of the upload is in memory.
+    Beyond `limit`, rejects are only counted. Rows that wait for a parent are always recorded. `place` is the name of
+    the JSON member that says where the reject was: "line" in a file, or "index" in a request. At most one part of the
+    upload is in memory.
     """
 
-    def __init__(self, bucket: Bucket, load: ReportedLoad, place: str = "line") -> None:
+    def __init__(self, bucket: Bucket, load: ReportedLoad, place: str = "line", limit: RejectLimit = UNLIMITED) -> None:
         self.key = file_key(load.dataset.name, load.started_at, load.load_id)
         self.reasons = Reasons()
-        self._bucket, self._place = bucket, place
+        self.recorded = self.left_out = 0
+        self.limit = limit
+        self._room = limit.room()
+        self._bucket, self._place, self._load_id = bucket, place, load.load_id
         self._metadata = correlation.metadata(load.load_id, load.correlation_id)
-        self._head = {"load_id": load.load_id, "dataset": load.dataset.name, "source": load.source}
+        self.lines = RejectLines({"load_id": load.load_id, "dataset": load.dataset.name, "source": load.source}, place)
         self.tracked = Tracked(load.dataset, load.load_id, may_wait=place == "line")
         self._writer: Writer | None = None
         self.is_stored = False
 
-    def add(self, reject: Reject) -> None:
-        self._write(self.line(reject))
-        self.reasons.add(reject.problems)
-        self.tracked.add(reject.place, reject.row, reject.codes)
+    @property
+    def is_full(self) -> bool:
+        return self._room.is_full
 
-    def take_over(self, lines: Iterable[bytes], reasons: Reasons) -> None:
-        """Begin the file with the rejects of all portions. `lines` are the lines of these rejects, which the method
-        `line` has made; each item has the lines of one portion. `reasons` are the counts of their reasons."""
+    def add(self, reject: Reject) -> None:
+        codes = reject.codes
+        if self.is_full and not _WAITS.issuperset(codes):
+            self.count(reject.problems, 1)
+            return
+        line = self.lines.line(reject)
+        self._room.take(len(line))
+        self._write(line)
+        self.recorded += 1
+        self.reasons.add(reject.problems)
+        self.tracked.add(reject.place, reject.row, codes)
+
+    def count(self, problems: Sequence[Problem], rows: int) -> None:
+        self.left_out += rows
+        self.reasons.add(problems, rows)
+
+    def take_over(self, lines: Iterable[bytes], reasons: Reasons, rejected: int) -> None:
+        """Begin the file with the rejects of all portions. `lines` are the lines of these rejects, which `RejectLines`
+        has made; each item has the lines of one portion. `reasons` are the counts of their reasons, and `rejected` is
+        the number of all rejects of the portions, recorded or not."""
         for portion in lines:
             self._write(portion)
+            self.recorded += portion.count(b"\n")
             if self.tracked.count < MOST:
                 for reject in map(json.loads, portion.splitlines()):
                     self.tracked.add(reject[self._place], reject["row"], reject.get("codes", ()))
         self.reasons = reasons
+        self.left_out = rejected - self.recorded
 
     def complete(self) -> str | None:
         """Store the file, and return its key. Without rejects, store nothing and return None. A repeated call does not
@@ -103,6 +126,8 @@ class RejectFile:
         if self._writer is None:
             return None
         if not self.is_stored:
+            if self.left_out:
+                self._write(self.lines.last(self._load_id, self.recorded, self.recorded + self.left_out))
             self._writer.complete()
             self.is_stored = True
         return self.key
@@ -117,13 +142,14 @@ class RejectFile:
         """Delete the file that this attempt or an earlier one has stored."""
         self._bucket.delete(self.key)
 
-    def line(self, reject: Reject) -> bytes:
-        """Return the line of the file for a reject."""
-        at = timestamps.text(datetime.now(UTC))
-        document: dict[str, Any] = {**self._head, **reject.shown(self._place), "rejected_at": at}
-        if document["raw"].encode() != reject.raw:
-            document["raw_base64"] = base64.b64encode(reject.raw).decode("ascii")
-        return _JSON.encode(document).translate(_LINE_BREAKS).encode() + b"\n"
+    def notices(self) -> list[str]:
+        """Return a sentence that says which rejects the file lacks, if it lacks any."""
+        if not self.left_out:
+            return []
+        return [
+            f"the reject file has only the first {self.recorded} of {self.recorded + self.left_out} rejected rows; all"
+            " of them are counted"
+        ]
 
     def _write(self, lines: bytes) -> None:
         if self._writer is None:
@@ -131,41 +157,14 @@ class RejectFile:
         self._writer.write(lines)
 
 
-class FirstRecords:
-    """Collects the first records of a reject file, at most `limit` if it is given. Fewer are collected if a response of
-    Lambda has no room for more."""
-
-    def __init__(self, limit: int | None) -> None:
-        self.records: list[Mapping[str, object]] = []
-        self.is_cut = False  # whether a record did not fit
-        self._limit, self._room = sys.maxsize if limit is None else limit, ROOM
-
-    @property
-    def wanted(self) -> int:
-        """The number of records that may still be added."""
-        return 0 if self.is_cut else self._limit - len(self.records)
-
-    def add(self, record: Mapping[str, object]) -> None:
-        if not self.wanted:
-            return
-        # The body of the response is JSON. Lambda puts the body as a string into JSON of its own, so some characters
-        # are escaped twice.
-        size = len(json.dumps(json.dumps(record, ensure_ascii=False)))
-        if size > self._room:
-            self.is_cut = True
-            return
-        self._room -= size
-        self.records.append(record)
-
-
 def records(bucket: Bucket, key: str, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the records of a reject file with their numbers, which begin with 1. The first `after` records are skipped.
-    Raises NotFound, StorageUnavailable."""
+    The line that says how many rejects the file lacks is not a record. Raises NotFound, StorageUnavailable."""
     number, rest = 0, b""
     with closing(bucket.open(key, most=READ)) as stream:
         while data := stream.read(_CHUNK):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 number += 1
-                if number > after:
-                    yield number, json.loads(line)
+                if number > after and _LAST not in (record := json.loads(line)):
+                    yield number, record

@@ -1,7 +1,7 @@
 """Makes the summary of a load's rejects: the counts by reason, the first rejects, and a URL for the file with all of
 them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,9 +9,10 @@ from typing import Any
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Session
 from chalicelib.core import timestamps
+from chalicelib.core.answer_size import FirstRecords
 from chalicelib.core.errors import NotFound
 from chalicelib.ingest import open_rejects, orphans
-from chalicelib.ingest.reject_files import FirstRecords, records
+from chalicelib.ingest.reject_files import records
 from chalicelib.loads import history
 from chalicelib.loads.outcomes import CountedReason
 
@@ -37,7 +38,8 @@ class RejectSummary:
 
     `waiting` is the number of rows that still wait for their parents. `rejects` are records of the reject file. Each
     record also has `waiting` and `resolved`, which say whether its row still waits and whether a later load has loaded
-    it. `truncated` is true if some of the requested records are left out because a response has no room for them.
+    it. `truncated` is true if some of the requested records are left out: a response has no room for them, or the
+    reject file lacks them.
     `next_cursor` is None if there are no more records. `url` is the URL of the whole file, and is valid until
     `expires_at`. `url` and `expires_at` are None if there is no reject file, or if S3 has already deleted it.
     """
@@ -86,32 +88,36 @@ class _State:
 
 def _with_file(summary: RejectSummary, bucket: Bucket, key: str, wanted: Wanted, state: _State) -> RejectSummary:
     """Add the records and the URL of the reject file to `summary`, unless the file has expired."""
-    first, following, last = FirstRecords(wanted.limit), None, wanted.after
+    first, following, last, found = FirstRecords(wanted.limit), None, wanted.after, 0
     try:
-        for number, record in _matching(bucket, key, wanted, state):
+        for number, record in records(bucket, key, wanted.after):
+            found = number
+            told = state.told(number, record)
+            if not _is_wanted(told, wanted):
+                continue
             if not first.wanted:
                 following = last
                 break
-            first.add(record)
+            first.add(told)
             if first.is_cut:
                 following = last if first.records else number  # skip a record that does not fit alone
                 break
             last = number
     except NotFound:
         return summary
+    # The last page may lack rejects: those that were not recorded, and those beyond the bytes that are searched.
+    is_last_incomplete = following is None and max(found, wanted.after) < summary.rejected
     until = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
     return replace(
         summary,
         rejects=first.records,
-        truncated=first.is_cut,
+        truncated=first.is_cut or is_last_incomplete,
         next_cursor=str(following) if following is not None else None,
         url=bucket.presigned_get(key, seconds=URL_SECONDS),
         expires_at=timestamps.text(until, "seconds"),
     )
 
 
-def _matching(bucket: Bucket, key: str, wanted: Wanted, state: _State) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, record in records(bucket, key, wanted.after):
-        told = state.told(number, record)
-        if (wanted.resolved or not told["resolved"]) and (not wanted.code or wanted.code in told.get("codes", ())):
-            yield number, told
+def _is_wanted(told: Mapping[str, Any], wanted: Wanted) -> bool:
+    is_shown = wanted.resolved or not told["resolved"]
+    return is_shown and (wanted.code is None or wanted.code in told.get("codes", ()))

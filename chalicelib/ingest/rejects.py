@@ -50,18 +50,22 @@ class Reject:
         """Return {`place`, "reasons", "fields", "codes", "raw", "row"}. The strings are valid for every JSON parser."""
         return {
             place: self.place,
-            "reasons": [_loadable(reason) for reason in self.reasons],
+            "reasons": [loadable(reason) for reason in self.reasons],
             "fields": self.fields,
             "codes": self.codes,
-            "raw": _loadable(self.raw.decode("utf-8", "replace")),
-            "row": self.row and {name: _loadable(text) for name, text in self.row.items()},
+            "raw": loadable(self.raw.decode("utf-8", "replace")),
+            "row": self.row and {name: text and loadable(text) for name, text in self.row.items()},
         }
 
 
 class Rejects(Protocol):
-    """A receiver of rejected rows."""
+    """A receiver of rejected rows. If it is full, it only counts further rejects."""
 
+    @property
+    def is_full(self) -> bool: ...
     def add(self, reject: Reject) -> None: ...
+    def count(self, problems: Sequence[Problem], rows: int) -> None:
+        """Count `rows` rejects with the same problems, without recording them."""
 
 
 class Reasons:
@@ -137,5 +141,6 @@ def _as_text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
-def _loadable(text: str | None) -> str | None:
-    return None if text is None else _UNLOADABLE.sub("\ufffd", text)
+def loadable(text: str) -> str:
+    """Return a text that every JSON parser accepts."""
+    return _UNLOADABLE.sub("\ufffd", text)

@@ -7,15 +7,18 @@ have to be kept consistent with the commits of the portions.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 
+from chalicelib.core.reasons import Problem
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.durable_tables import DurableTables, Progress
 from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.handover import HandoverPolicy
 from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.reject_files import RejectFile
+from chalicelib.ingest.reject_limit import Room
+from chalicelib.ingest.reject_lines import RejectLines
 from chalicelib.ingest.rejects import Reasons, Reject
 from chalicelib.ingest.stager import Portion, Stager
 from chalicelib.ingest.staging import Staged
@@ -24,15 +27,26 @@ from chalicelib.loads import claims
 
 
 class PortionRejects:
-    """The rejects of a portion, as lines of the reject file. `reasons` also counts the rejects of earlier portions."""
+    """The rejects of a portion, as lines of the reject file. `reasons` also counts the rejects of earlier portions.
+    `room` is the room that these have left in the reject file."""
 
-    def __init__(self, line: Callable[[Reject], bytes], reasons: Reasons) -> None:
+    def __init__(self, lines: RejectLines, reasons: Reasons, room: Room) -> None:
         self.reasons = reasons
-        self._line, self._lines = line, bytearray()
+        self._made_by, self._lines, self._room = lines, bytearray(), room
+
+    @property
+    def is_full(self) -> bool:
+        return self._room.is_full
 
     def add(self, reject: Reject) -> None:
-        self._lines += self._line(reject)
+        if not self.is_full:
+            line = self._made_by.line(reject)
+            self._room.take(len(line))
+            self._lines += line
         self.reasons.add(reject.problems)
+
+    def count(self, problems: Sequence[Problem], rows: int) -> None:
+        self.reasons.add(problems, rows)
 
     def take(self) -> bytes:
         """Return the lines of the portion, and begin the next portion."""
@@ -55,13 +69,14 @@ class Resumable:
         progress = tables.prepare(self._etag)
         self._attempt.work_time.resume(progress.seconds)
         if not progress.complete:
-            portion_rejects = PortionRejects(rejects.line, Reasons.of(progress.reasons or {}))
+            room = rejects.limit.room(progress.rejected, tables.reject_bytes())
+            portion_rejects = PortionRejects(rejects.lines, Reasons.of(progress.reasons or {}), room)
             progress = self._read_on(progress, portion_rejects, pause_at)
             if not progress.complete or time.monotonic() >= merge_until:
                 self._policy.hand_over(self._attempt, progress)
                 return None
         tables.analyze()
-        rejects.take_over(tables.reject_lines(), Reasons.of(progress.reasons or {}))
+        rejects.take_over(tables.reject_lines(), Reasons.of(progress.reasons or {}), progress.rejected)
         counts = (progress.received, progress.rejected, Oddities.of(progress.oddities or {}))
         return Staged(self._etag, tables.rows, self._reading, *counts, tables.discard)
 
@@ -70,7 +85,7 @@ class Resumable:
         attempt, reading, progress = self._attempt, self._reading, start
         table = StagingTable(attempt.dataset, reading.copy_format, self._tables.rows)
         with attempt.opened(start.bytes if reading.has_ranges else 0) as body:
-            tokens = reading.tokens(body.stream, start.checkpoint)
+            tokens = reading.tokens(body.stream, start.checkpoint, counts_only=lambda: rejects.is_full)
             stager = Stager(
                 table,
                 tokens,

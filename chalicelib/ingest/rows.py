@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any
 
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.storage import Storage
@@ -15,7 +15,7 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import Conflict, LockTimeout, Unavailable
 from chalicelib.core.reasons import NO_FREE_ID, Problem
 from chalicelib.core.rules import Checked, check_objects, missing_parent
-from chalicelib.ingest import json_rows, merge, orphans, parents
+from chalicelib.ingest import array_rows, merge, orphans, parents
 from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
 from chalicelib.ingest.rejects import Reject, row_of_object
 from chalicelib.loads import outcomes
@@ -35,28 +35,6 @@ class SentRows:
     correlation_id: str | None = None
 
 
-class RejectedRow(TypedDict):
-    """A rejected row of a batch. `index` counts from 0; `row` is the row as it was sent."""
-
-    index: int
-    reasons: list[str]
-    fields: list[str]
-    codes: list[str]
-    row: object
-
-
-class BatchSummary(TypedDict):
-    """The response to a request with a batch of rows."""
-
-    load_id: int
-    received: int
-    inserted: int
-    updated: int
-    unchanged: int
-    superseded: int
-    rejected: list[RejectedRow]
-
-
 @dataclass
 class Upload:
     """The result of a request. `ids` has the id of every accepted row, and None for every rejected row."""
@@ -71,26 +49,6 @@ class Upload:
     def outcome(self) -> str:
         """The outcome of a request with a single, accepted row."""
         return next(name for name in ("inserted", "updated", "unchanged") if getattr(self.counts, name))
-
-    def summary(self) -> BatchSummary:
-        return {
-            "load_id": self.load_id,
-            "received": self.counts.received,
-            "inserted": self.counts.inserted,
-            "updated": self.counts.updated,
-            "unchanged": self.counts.unchanged,
-            "superseded": self.counts.superseded,
-            "rejected": [
-                {
-                    "index": r.place,
-                    "reasons": r.reasons,
-                    "fields": r.fields,
-                    "codes": r.codes,
-                    "row": self.sent[r.place],
-                }
-                for r in self.rejects
-            ],
-        }
 
 
 def upload(
@@ -192,6 +150,8 @@ class _Request:
             if self.patience.shrunk():
                 merge.wait_at_most(self.session, self.patience.left())
             existing = parents.existing(self.session, parent, wanted, lock=True)
+            if existing.issuperset(wanted):
+                continue
             for i, parent_id in enumerate(wanted):
                 if parent_id is not None and parent_id not in existing:
                     problems[i] = (*problems[i], missing_parent(column.name, parent_id))
@@ -218,13 +178,15 @@ class _Request:
         return ids
 
     def _merged(self, ids: Sequence[int | None]) -> Counts:
-        received, names = len(self.rows), ("seq", *self.dataset.column_names)
+        received = len(self.rows)
         accepted = [i for i, row_id in enumerate(ids) if row_id is not None]
         if not accepted:
             return Counts(received=received, rejected=received)
-        rows = [dict(zip(names, (i, ids[i], *self.checked[i].values[1:]), strict=True)) for i in accepted]
-        relation = json_rows.relation(self.dataset, rows, [self.checked[i].left_out for i in accepted])
-        merged = merge.upsert(self.session, self.dataset, relation, rows=json.dumps(rows))
+        rows = [self.checked[i] for i in accepted]
+        _, *columns = zip(*(row.values for row in rows), strict=True)
+        of_ids = [ids[i] for i in accepted]
+        relation, arrays = array_rows.relation(self.dataset, [of_ids, *columns], [row.left_out for row in rows])
+        merged = merge.upsert(self.session, self.dataset, relation, params=arrays)
         return merged.counts(received, rejected=received - len(accepted))
 
     def _record(self, result: Upload) -> int:

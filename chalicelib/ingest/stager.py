@@ -10,8 +10,10 @@ from chalicelib.core import deadline
 from chalicelib.core.declarations import Dates
 from chalicelib.core.rules import Checked, check_fields, check_unsplit, missing_parent
 from chalicelib.formats.csv_patterns import split
-from chalicelib.formats.csv_reader import MAX_RECORD, Record, Token
+from chalicelib.formats.csv_reader import MAX_RECORD
+from chalicelib.formats.csv_tokens import Record, Token
 from chalicelib.formats.pg_copy import LineFormat
+from chalicelib.formats.rejected_runs import RejectedRun
 from chalicelib.ingest import parents
 from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
@@ -111,6 +113,9 @@ class Stager:
                 self.oddities.add_row(checked.values)
                 return self._line.row(checked.values, self._apart(token)) + self._null_row * (token.lines - 1)
             self._set_aside(token, checked)
+        if isinstance(token, RejectedRun):
+            self._count(token)
+            return self._null_row * token.lines
         return self._null_row * min(token.lines, MOST_EMPTY)
 
     def _apart(self, record: Record) -> dict[int, str]:
@@ -129,6 +134,15 @@ class Stager:
         self.oddities.add_reject(record.line, record.raw, problems)
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
+
+    def _count(self, run: RejectedRun) -> None:
+        """Count a run of rejects that are not recorded."""
+        self.received += run.lines
+        self.rejected += run.lines
+        for raw, rows in run.distinct():
+            problems = check_unsplit(raw, run.problem)
+            self.oddities.add_reject(run.line, raw, problems, rows)
+            self._rejects.count(problems, rows)
 
     def _report(self, session: Session) -> None:
         """Report the rejects in memory. Add the missing parents of each row to its problems."""

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from chalicelib.cloud.database import Session
+from chalicelib.core.answer_size import MAX_ANSWER, fits
 from chalicelib.core.errors import Unprocessable
 from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import ACTIVE
 
-MAX_ANSWER = 5_000_000  # bytes; a Lambda response has at most 6 MB
 _SEPARATOR = 3  # the JSON text has at least 3 bytes between two rows
 
 
@@ -23,7 +23,7 @@ def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
     """Return the rows of a report as a JSON list of objects with the columns of the variant. If the report has a
     `member`, the text is an object with that list.
 
-    Raises Unprocessable if the text would be larger than MAX_ANSWER.
+    Raises Unprocessable if the text would be too large for an answer.
     """
     columns = report.variants[span].columns
     names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]
@@ -35,7 +35,7 @@ def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
         f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END FROM r",
         **asdict(scope),
     )
-    if text is None or len(text.encode()) > MAX_ANSWER:
+    if text is None or not fits(text):
         raise Unprocessable(_too_large(report, span, scope))
     return json.dumps({report.member: json.loads(text)}, ensure_ascii=False) if report.member else str(text)
 

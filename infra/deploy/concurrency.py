@@ -54,9 +54,10 @@ def of_machine(connections: int, others: Collection[str], cores: int) -> dict[st
 
     All functions together stay below the number of connections, as long as this number allows one of each.
     """
-    free = max(connections - 1 - shares.OF_OTHERS * len(others), 2)
+    of_others = shares.OF_OTHERS if connections > shares.OF_OTHERS * (len(others) + 2) else 1
+    free = max(connections - 1 - of_others * len(others), 2)
     ingest = min(_INGEST_OF_CORE * cores, shares.FILES, free // 2)
-    return {INGEST: ingest, API: min(_API_OF_CORE * cores, free - ingest), **dict.fromkeys(others, shares.OF_OTHERS)}
+    return {INGEST: ingest, API: min(_API_OF_CORE * cores, free - ingest), **dict.fromkeys(others, of_others)}
 
 
 def affordable(wishes: Mapping[str, int], room: int) -> dict[str, int]:

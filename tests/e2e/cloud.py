@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 from localstack_client.session import Session
 
+from infra.deploy.policies import deployed_name
 from infra.deploy.target import APP, queue_names
 from infra.local.commands import Commands
 from infra.local.daemons import Daemon
@@ -199,7 +200,7 @@ class Cloud:
     def workers(self, function: str) -> list[int]:
         """Return the process ids of the workers of a function. Works only with an embedded cloud."""
         aws = Daemon(self.commands.state.folder / "aws", "aws").pid()
-        return [pid for pid, name in workers_of(aws) if name == f"{APP}-{self.commands.stage}-{function}"]
+        return [pid for pid, name in workers_of(aws) if name == deployed_name(self.commands.stage, function)]
 
     def redrive(self) -> Row:
         """Offer the dead letters again, as `make redrive` does."""

@@ -15,7 +15,8 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import Broken, Missing
 from chalicelib.core.rules import check_fields, is_instant
 from chalicelib.core.streams import Peekable, skip
-from chalicelib.formats.csv_reader import BEGINNING, Checkpoint, Reader, Skipped, Token
+from chalicelib.formats.csv_reader import Reader
+from chalicelib.formats.csv_tokens import BEGINNING, Checkpoint, Skipped, Token
 from chalicelib.formats.file_format import Format
 from chalicelib.ingest.file_reading import FileReading
 from tests.fuzz.oracle import Aside, Found, Names, Refused, Understood, is_nothing, is_whole, understood

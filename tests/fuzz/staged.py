@@ -11,7 +11,7 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.table import Kind
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_reader import Token
+from chalicelib.formats.csv_tokens import Token
 from chalicelib.formats.pg_copy import BINARY, CopyFormat
 from chalicelib.ingest.rejects import Reject
 from chalicelib.ingest.stager import Stager

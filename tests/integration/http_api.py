@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from chalice.test import Client
 
+from chalicelib.core.answer_size import fits
 from chalicelib.services import services
 from tests.integration.s3_fixtures import BACKUP, ERRORED, LANDING, S3
 from tests.integration.sqs_fixtures import DEAD_LETTERS
@@ -37,6 +38,7 @@ class Api:
     def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Response:
         response = self.client.http.request(method, path, headers=headers or {}, body=body)
         text = response.body.decode(errors="replace")  # a workbook is not text, so its bytes cannot all be decoded
+        assert fits(text), "Lambda would not pass on an answer of this size"
         is_text = "json" not in response.headers.get("Content-Type", "json")
         parsed = (text if is_text else json.loads(text)) if text else None
         if described().operation(method, path) is not None:

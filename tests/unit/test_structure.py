@@ -50,7 +50,7 @@ IMPORTED_BY = {
         *("cloud/buckets.py", "cloud/clients.py", "cloud/functions.py", "cloud/object_streams.py"),
         *("cloud/event_bus.py", "cloud/queues.py", "cloud/secrets.py", "cloud/storage.py", "cloud/topics.py"),
     },
-    "pg8000": {"cloud/connecting.py", "cloud/database.py"},
+    "pg8000": {"cloud/connecting.py", "cloud/database.py", "cloud/statements.py"},
     "fastavro": {"formats/avro.py"},
     "cramjam": {"formats/avro_codecs.py"},
     "jinja2": {"dashboard/pages.py"},

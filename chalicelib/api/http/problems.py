@@ -13,6 +13,7 @@ from typing import Any
 
 from chalice.app import Request, Response
 
+from chalicelib.api.http.answers import sendable
 from chalicelib.api.http.requests import TOO_DEEP, correlation_id
 from chalicelib.core import deadline, logs
 from chalicelib.core.correlation import HEADER
@@ -91,7 +92,16 @@ def middleware(event: Request, get_response: Callable[[Any], Response]) -> Respo
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and response.headers.get("Content-Type") == TYPE:
         response.body["correlation_id"] = identity
     response.headers[HEADER] = identity
-    return response
+    return _sendable(response)
+
+
+def _sendable(response: Response) -> Response:
+    try:
+        return sendable(response)
+    except HireflowError as error:
+        too_large = of_error(error)
+        too_large.headers[HEADER] = too_large.body["correlation_id"] = response.headers[HEADER]
+        return sendable(too_large)
 
 
 def _as_problem(response: Response) -> Response:

@@ -7,6 +7,7 @@ binary type (`BINARY`).
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, cast
 
 from chalice.app import Request
@@ -37,7 +38,6 @@ _OTHER_CHARSET: Final = f"{_NOT_UTF_8}: send JSON in UTF-8, without another char
 _PACKED: Final = "the body is packed by gzip: say so in the header Content-Encoding: gzip"
 _GZIP: Final = b"\x1f\x8b"
 _REPLACED = "\ufffd"
-_MOST_DIGITS = 300  # an integer with this many digits always fits into a float
 _SHOWN = 60  # an error quotes at most this many characters of a member's name
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";]*)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8", "us-ascii")
@@ -64,9 +64,12 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     raw = _unpacked(request, raw)
     try:
         text = raw.decode("utf-8-sig")
-        return json.loads(
-            text, parse_constant=_not_json, parse_float=JsonNumber, parse_int=_whole, object_pairs_hook=_object
-        )
+        try:
+            return _parsed(text, int)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # perhaps `int` has refused a number with more than 4300 digits
+            return _parsed(text, JsonNumber)
     except RecursionError as error:
         raise MalformedRequest(TOO_DEEP) from error
     except UnicodeDecodeError as error:
@@ -74,6 +77,12 @@ def json_body(request: Request, *, optional: bool = False) -> Any:
     except ValueError as error:
         is_wide = b"\0" in raw[:4]  # in UTF-16 and UTF-32 the first characters of any JSON contain a NUL byte
         raise MalformedRequest(_NOT_UTF_8 if is_wide else f"the body is not JSON: {_reason(error)}") from error
+
+
+def _parsed(text: str, parse_int: Callable[[str], float]) -> Any:
+    return json.loads(
+        text, parse_constant=_not_json, parse_float=JsonNumber, parse_int=parse_int, object_pairs_hook=_object
+    )
 
 
 def _unpacked(request: Request, raw: bytes) -> bytes:
@@ -159,10 +168,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise ValueError(f"the member {name[:_SHOWN]!r} is given twice")
             names.add(name)
     return members
-
-
-def _whole(text: str) -> float:
-    return int(text) if len(text) <= _MOST_DIGITS else JsonNumber(text)
 
 
 def _not_json(constant: str) -> NoReturn:

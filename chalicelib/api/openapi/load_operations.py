@@ -37,13 +37,14 @@ def loads() -> Iterator[Operation]:
         "Show why a load rejected rows",
         about=(
             "The response has the number of rejected rows for each reason, the first open rejects, and the URL of the"
-            " reject file. The reject file has all rejected rows, one JSON object per line. After the reject file has"
-            " expired, the response still has the numbers. With `Accept: text/csv`, the response is a CSV file with the"
-            " rejected rows. You can correct the rows in this file, and upload the file."
+            " reject file. The reject file has one JSON object per line for each rejected row, for at most"
+            " `REJECT_LIMIT` rows. After the reject file has expired, the response still has the numbers. With"
+            " `Accept: text/csv`, the response is a CSV file with the rejected rows. You can correct the rows in this"
+            " file, and upload the file."
         ),
         parameters=(load_routes.LOAD_ID, *load_routes.OF_REJECTS),
         media=(JSON, CSV),
-        headers=("Cache-Control", "Vary", "Content-Disposition", "Link"),
+        headers=("Cache-Control", "Vary", "Content-Disposition", "Link", load_routes.TRUNCATED),
         csv_example="line,id,job,reasons,raw\r\n2,9002,,job is missing,\r\n",
         responses={200: ("the rejects of the load", ref("Rejects"))},
         refusals=(404, 422),

@@ -114,7 +114,11 @@ LOAD = closed(
 )
 LOADS = closed(
     {
-        "loads": {"type": "array", "items": ref("Load"), "description": "newest first"},
+        "loads": {
+            "type": "array",
+            "items": ref("Load"),
+            "description": "newest first; fewer than `limit` if a response has no room for more",
+        },
         "next_cursor": or_null(text("7", pattern="^[1-9][0-9]*$"), description="null on the last page"),
     }
 )
@@ -135,7 +139,8 @@ REASONS: Json = {
 }
 _TRUNCATED: Json = {
     "type": "boolean",
-    "description": "whether `rejects` lacks requested records, because they would be too large for a response",
+    "description": "whether `rejects` lacks requested records: they would be too large for a response, or the reject"
+    " file lacks them",
     "examples": [False],
 }
 _REJECT: dict[str, Json] = {

@@ -20,6 +20,7 @@ MEANING = {
     413: f"the batch has too many rows, or the body has more than {requests.MAX_BODY / 1e6} MB; nothing was stored",
     415: "the body has no media type, or a media type that this path does not accept",
     422: "the request breaks a rule, or has an unknown, repeated or malformed query parameter",
+    429: "all workers of the API are busy; nothing was stored",
     500: "an internal error; nothing was stored",
     503: "the database or the storage is unavailable; nothing was stored",
     504: "the request took too long and was stopped; `detail` says whether anything may have been stored",
@@ -33,6 +34,7 @@ DETAILS = {  # an example of `detail` for each status
     413: requests.too_large(4_600_000),
     415: requests.wrong_type("text/csv", (requests.JSON,)),
     422: f"limit must be a whole number from 1 to {MAX_PAGE}",
+    429: "all workers are busy: try again in a second",  # from the embedded cloud, before any code of the API runs
     500: problems.UNFORESEEN,
     503: "the database cannot be reached",
     504: "the work took too long and was stopped",

@@ -36,6 +36,7 @@ _CHALLENGE = {
 HEADERS: dict[int, Json] = {
     401: _CHALLENGE,
     403: _CHALLENGE,
+    429: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # a 429 of API Gateway itself has no Retry-After
     503: {"Retry-After": _RETRY_AFTER},
     504: {"Retry-After": {**_RETRY_AFTER, "required": False}},  # a 504 of API Gateway itself has no Retry-After
 }
@@ -57,6 +58,10 @@ OWN_HEADERS: dict[str, Json] = {
     },
     "Link": {
         **_header("the path of the next part, if more rejects follow", '</loads/7/rejects?cursor=50000>; rel="next"'),
+        "required": False,
+    },
+    "X-Truncated": {
+        **_header("`true` if the CSV file lacks requested rejects, because the reject file lacks them", "true"),
         "required": False,
     },
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),
@@ -92,7 +97,7 @@ def responses(operation: Operation, schemas: Mapping[str, Json], role: str | Non
     own = {HTTPStatus.INTERNAL_SERVER_ERROR} if operation.is_static else _FAILURES
     query = () if operation.any_query else (HTTPStatus.UNPROCESSABLE_ENTITY,)
     login = (HTTPStatus.UNAUTHORIZED,) if role else ()
-    problems = {*operation.refusals, *query, *own, HTTPStatus.FORBIDDEN, *login}
+    problems = {*operation.refusals, *query, *own, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS, *login}
     gateway = {status for status in OF_GATEWAY if status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or operation.body}
     headers = {name: OWN_HEADERS[name] for name in operation.headers}
     always = {correlation.HEADER: _CORRELATION_ID}

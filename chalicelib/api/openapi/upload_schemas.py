@@ -99,9 +99,13 @@ REJECTED: Json = closed(
             "description": "the columns that have problems",
         },
         "codes": CODES_OF_REASONS,
-        "row": {"description": "the row as it was sent", "examples": [{"id": "1.5"}]},
+        "row": {
+            "description": "the row as it was sent; left out if the response has no room for it",
+            "examples": [{"id": "1.5"}],
+        },
     },
-    description="A rejected row, with all its reasons.",
+    optional=("row",),
+    description="A rejected row, with all its reasons. Of more than 20 unknown keys, only the first 20 are named.",
 )
 SUMMARY: dict[str, Json] = {
     "load_id": LOAD_ID,
@@ -109,8 +113,17 @@ SUMMARY: dict[str, Json] = {
     **{name: count(MAX_ROWS, example=n) for name, n in (("inserted", 2), ("updated", 0), ("unchanged", 0))},
     "superseded": count(MAX_ROWS, "rows that a later row with the same id replaces"),
     "rejected": {"type": "array", "items": ref("Rejected"), "maxItems": MAX_ROWS},
+    "truncated": {
+        "const": True,
+        "description": "present if `rejected` lacks rows, or rows lack `row`, because they would be too large for a"
+        " response; the counts are complete, and `/loads/{load_id}/rejects` shows all rejected rows",
+    },
 }
-BATCH = closed(SUMMARY, description="received = inserted + updated + unchanged + superseded + rejected rows.")
+BATCH = closed(
+    SUMMARY,
+    optional=("truncated",),
+    description="received = inserted + updated + unchanged + superseded + rejected rows.",
+)
 _KEY = "uploads/7/jobs-new.csv"
 _FORM_FIELDS = {
     "key": _KEY,

@@ -21,7 +21,7 @@ class Broken(ValueError):
     """A rule was broken, for this reason."""
 
     def __init__(self, reason: Reason) -> None:
-        super().__init__(str(reason))
+        super().__init__(reason)
         self.reason = reason
 
 

@@ -27,7 +27,7 @@ HEAD = struct.Struct(">cI")
 START, READY, FAILED = b"S", b"R", b"X"  # between the server and a template
 FORK, FORKED, IMPORT = b"F", b"P", b"M"
 EVENT, LINES, MODULES, RESULT, ERROR = b"E", b"L", b"M", b"A", b"X"  # between the server and a worker
-# Where a process cannot fork safely, the template itself becomes the worker on the first FORK.
+# On macOS, a process that uses system libraries cannot fork safely. There, the template becomes the worker.
 FORKS = sys.platform == "linux"
 Handler = Callable[[Any, Any], Any]
 Message = dict[str, Any]
@@ -166,31 +166,41 @@ def run_template(control: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system collects the workers that have ended
     send(control, READY)
     while True:
-        head, descriptors, _, _ = socket.recv_fds(control, HEAD.size, 1)
-        if not head:
-            return
-        kind, length = HEAD.unpack(head + _exactly(control, HEAD.size - len(head)))
-        content = _exactly(control, length)
+        kind, content, descriptors = _request(control)
         if kind == IMPORT:
             preload(json.loads(content))
             continue
         worker = socket.socket(fileno=descriptors[0])
-        function["log_stream"] = content.decode()
-        if not FORKS:
-            send(control, FORKED, str(os.getpid()).encode())
-            serve(worker, handler, function, output)
-            return
-        gc.freeze()  # so that the worker's garbage collector does not touch, and so copy, the shared memory
-        pid = os.fork()
-        if pid == 0:
-            control.close()
+        if _becomes_worker(control, forks=function["forks"]):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            random.seed()
-            os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = function["log_stream"]
+            control.close()
+            function["log_stream"] = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = content.decode()
             serve(worker, handler, function, output)
             return
         worker.close()
-        send(control, FORKED, str(pid).encode())
+
+
+def _request(control: socket.socket) -> tuple[bytes, bytes, list[int]]:
+    """Return the kind, the content and the file descriptors of the next request. Raises EOFError."""
+    head, descriptors, _, _ = socket.recv_fds(control, HEAD.size, 1)
+    if not head:
+        raise EOFError
+    kind, length = HEAD.unpack(head + _exactly(control, HEAD.size - len(head)))
+    return kind, _exactly(control, length), descriptors
+
+
+def _becomes_worker(control: socket.socket, *, forks: bool) -> bool:
+    """Fork a worker, and tell the server its pid. Return whether this process is the worker."""
+    if not forks:
+        send(control, FORKED, str(os.getpid()).encode())
+        return True
+    gc.freeze()  # so that the worker's garbage collector does not touch, and so copy, the shared memory
+    pid = os.fork()
+    if pid == 0:
+        random.seed()
+        return True
+    send(control, FORKED, str(pid).encode())
+    return False
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, TypeVar
 
+from infra.local.runtime.bootstrap import FORKS
 from infra.local.runtime.slots import Slots
 from infra.local.runtime.template import Release, StartFailed, Template
 from infra.local.runtime.worker import Outcome, Worker
@@ -17,11 +19,12 @@ class Pool:
     """The workers of one function, and its slots. Workers are kept: there are at most as many as there were slots.
 
     `starts` has one thread for each process that may start at the same time. `stream` makes the name of a log stream.
+    Without `forks`, each worker is a process that has imported the code itself.
     """
 
-    def __init__(self, starts: Executor, limit: int, stream: Callable[[], str]) -> None:
+    def __init__(self, starts: Executor, limit: int, stream: Callable[[], str], *, forks: bool = FORKS) -> None:
         self.slots = Slots(limit)
-        self._starts, self._stream = starts, stream
+        self._starts, self._stream, self._forks = starts, stream, forks
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._key = ""
@@ -110,15 +113,16 @@ class Pool:
                     raise
                 template = await self._template_of(release)
                 connection, pid = await self._in_thread(template.fork, stream)
-            if not template.forks:
-                self._template = None  # this process is the worker
+            if not self._forks:
+                template.leave()
+                self._template = None
         self._key = self._key or release.key
         return await Worker.connected(connection, pid, stream)
 
     async def _template_of(self, release: Release) -> Template:
         if self._template is None or self._template.key != release.key:
             await self._end_template()
-            self._template = await self._in_thread(Template, release, self._modules)
+            self._template = await self._in_thread(partial(Template, release, self._modules, forks=self._forks))
         return self._template
 
     async def _learn(self, modules: list[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from infra.local.runtime import bootstrap
@@ -42,9 +43,12 @@ class Release:
 class Template:
     """The template of one release. Its methods block, so call them in a thread, one call at a time."""
 
-    def __init__(self, release: Release, modules: Sequence[str]) -> None:
-        """Start the process, and wait until it has imported the code and `modules`. Raises StartFailed."""
-        self.key, self.forks = release.key, bootstrap.FORKS
+    def __init__(self, release: Release, modules: Sequence[str], *, forks: bool) -> None:
+        """Start the process, and wait until it has imported the code and `modules`. Raises StartFailed.
+
+        Without `forks`, the process itself becomes the worker, so `fork` may be called only once.
+        """
+        self.key = release.key
         code = release.unpacked()
         self._control, theirs = socket.socketpair()
         self._control.settimeout(_PATIENCE)
@@ -57,7 +61,8 @@ class Template:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        start = {**release.about, "code": str(code), "handler": release.handler, "modules": list(modules)}
+        start = {**release.about, "code": str(code), "handler": release.handler}
+        start |= {"modules": list(modules), "forks": forks}
         self._send(bootstrap.START, json.dumps(start).encode())
         kind, content = self._receive()
         if kind == bootstrap.FAILED:
@@ -82,6 +87,11 @@ class Template:
     def preload(self, modules: Sequence[str]) -> None:
         """Import modules that a worker has needed, so that the next workers have them."""
         self._send(bootstrap.IMPORT, json.dumps(list(modules)).encode())
+
+    def leave(self) -> None:
+        """Let the process go on as a worker. Collect it when it has ended."""
+        self._control.close()
+        Thread(target=self._process.wait, daemon=True).start()
 
     def stop(self) -> None:
         """End the process. Its workers go on until their sockets are closed."""

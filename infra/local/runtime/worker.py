@@ -58,7 +58,7 @@ class Worker:
             log(text)
             return Outcome.error("Sandbox.Timedout", text)
         except (asyncio.IncompleteReadError, ConnectionError):
-            self.kill()
+            self.close()  # the process has ended, so its pid may belong to another process by now
             text = f"RequestId: {request_id} Error: Runtime exited without providing a reason"
             log(text)
             return Outcome.error("Runtime.ExitError", text)
@@ -83,7 +83,7 @@ class Worker:
 
     def kill(self) -> None:
         """End the worker whatever it does."""
-        if not self._writer.is_closing():  # else the pid may belong to another process by now
+        if self.alive:  # else the pid may belong to another process by now
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         self._writer.close()

@@ -68,6 +68,7 @@ class Front:
         )
         self._certificate = certificate
         self.unresponsive = False  # if true, the proxy accepts connections but never sends a byte
+        self.sent = bytearray()  # all bytes that clients have sent
         self._silenced: list[threading.Event] = []
         self._sockets: list[socket.socket] = [self._listener]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -100,13 +101,14 @@ class Front:
                 self._sockets += [outer, inner]
                 silenced = threading.Event()
                 self._silenced.append(silenced)
-                for pair in ((outer, inner), (inner, outer)):
-                    threading.Thread(target=_pass_on, args=(*pair, silenced), daemon=True).start()
+                for pair, record in (((outer, inner), self.sent), ((inner, outer), bytearray())):
+                    threading.Thread(target=_pass_on, args=(*pair, silenced, record), daemon=True).start()
 
 
-def _pass_on(source: socket.socket, target: socket.socket, silenced: threading.Event) -> None:
+def _pass_on(source: socket.socket, target: socket.socket, silenced: threading.Event, record: bytearray) -> None:
     with suppress(OSError):
         while data := source.recv(65_536):
+            record += data
             if not silenced.is_set():
                 target.sendall(data)
 

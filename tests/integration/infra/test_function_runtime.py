@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from chalicelib.api.openapi.problem_schemas import DETAILS
 from infra.local import ports
 from infra.local.aws import EmbeddedAws
 from infra.local.daemons import Daemon
@@ -162,12 +163,8 @@ def test_the_api_answers_429_with_a_problem_document(aws: EmbeddedAws, client: C
     assert (refused.status, headers["retry-after"]) == (429, "1")
     assert headers["content-type"] == "application/problem+json"
     assert headers["cache-control"] == "no-store"
-    assert json.loads(refused.body) == {
-        "type": "about:blank",
-        "title": "Too Many Requests",
-        "status": 429,
-        "detail": "all workers are busy: try again in a second",
-    }
+    problem = {"type": "about:blank", "title": "Too Many Requests", "status": 429, "detail": DETAILS[429]}
+    assert json.loads(refused.body) == problem
 
 
 def test_workers_are_as_many_as_the_limit_and_are_kept(aws: EmbeddedAws, client: Client, tmp_path: Path) -> None:

@@ -457,7 +457,7 @@ def test_resources_survive_a_kill(tmp_path: Path) -> None:
         version = client("s3").put_object(Bucket="landing", Key="a", Body=b"2")["VersionId"]
         assert embedded.eventually(lambda: waiting(client, queue) == 2), "ministack itself delivers the dead letters"
         on_disk = server.home / "state" / "sqs.json"
-        assert embedded.eventually(lambda: on_disk.read_text().count("always") == 2, seconds=2)
+        assert embedded.eventually(lambda: on_disk.read_text().count("errorMessage") == 2, seconds=2)
         before = server.credentials
         server.kill()
         server.start(port)

@@ -10,8 +10,7 @@ from chalicelib.core.dataset import MOST_COLUMNS, Column, Dataset
 from chalicelib.core.kinds.table import Kind
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.pg_copy import text_format
-from chalicelib.ingest import merge, staging_table
-from chalicelib.ingest.json_rows import relation as json_relation
+from chalicelib.ingest import array_rows, merge, staging_table
 from chalicelib.ingest.merge import Merged
 from chalicelib.ingest.relation import Relation
 from chalicelib.ingest.rows import SentRows, Upload, upload
@@ -160,12 +159,11 @@ def test_all_ways_of_merging_agree_with_the_contract(users: Shop, s3: S3, before
 
 def test_a_merge_without_left_out_columns_has_no_flags() -> None:
     """Rows with all columns, and rows that leave out the same columns, need no flags. So their merge costs no more."""
-    rows: list[Row] = [{"seq": 0, "id": 1}, {"seq": 1, "id": 2}]
+    values = [[1, 2]] + 7 * [[None, None]]
     for indexes, columns in ((frozenset[int](), 8), (frozenset({2, 3, 4, 5, 6, 7}), 2)):
-        relation = json_relation(ORDERS, rows, [indexes, indexes])
-        assert (len(relation.columns), relation.left_out) == (columns, {})
+        relation, arrays = array_rows.relation(ORDERS, values, [indexes, indexes])
+        assert (len(relation.columns), len(arrays), relation.left_out) == (columns, columns, {})
         assert "_left_out" not in relation.source
-    assert rows == [{"seq": 0, "id": 1}, {"seq": 1, "id": 2}]
 
 
 def test_a_file_without_header_may_have_as_many_columns_that_a_row_leaves_out_as_can_be_declared(shop: Shop) -> None:

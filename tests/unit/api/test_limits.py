@@ -5,9 +5,9 @@ import re
 
 from chalicelib.api.http.requests import MAX_BODY
 from chalicelib.api.row_routes import MAX_ROWS
+from chalicelib.core.answer_size import MAX_ANSWER
 from chalicelib.formats.gzip_stream import MAX_RATIO, MAX_UNPACKED
 from chalicelib.ingest.upload_forms import MAX_SIZE
-from chalicelib.reports import queries
 from infra.venv import ROOT
 from tests.openapi import described
 
@@ -32,10 +32,10 @@ def test_the_pages_of_the_documentation_name_the_limits() -> None:
     assert f"`POST /hired_employee/upload/batch` | stores 1 to {MAX_ROWS} rows |" in API
     assert f"A batch takes 1 to {MAX_ROWS} rows." in API
     assert f"up to {MAX_ROWS} rows in a batch." in README
-    assert f"A report of more than {queries.MAX_ANSWER // 10**6} MB is refused" in API
+    assert f"A report of more than {MAX_ANSWER // 10**6} MB is refused" in API
     assert f"more than {MAX_RATIO} times its size" in FILES
     assert f"more than {MAX_UNPACKED // 1024**3} GiB, is refused" in FILES
 
 
 def test_the_notes_on_scaling_name_the_limit_of_reports() -> None:
-    assert f"a report of more than {queries.MAX_ANSWER // 10**6} MB gets 422" in (ROOT / "docs/scaling.md").read_text()
+    assert f"a report of more than {MAX_ANSWER // 10**6} MB gets 422" in (ROOT / "docs/scaling.md").read_text()

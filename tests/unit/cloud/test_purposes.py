@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chalicelib.cloud.purposes import Purpose, of_function
 from chalicelib.core import shares
-from infra.deploy.concurrency import API, wanted
+from infra.deploy.concurrency import API, of_machine, wanted
 from infra.deploy.policies import deployed_name
 from infra.venv import ROOT
 
@@ -37,7 +37,7 @@ def test_only_the_api_never_waits_for_a_connection_and_the_others_keep_most_of_t
 
 
 def test_a_process_that_is_no_function_serves_the_api() -> None:
-    assert of_function("", "local", 7) == Purpose("hireflow api", share=shares.of_api(7))
+    assert of_function("", "local", 7) == Purpose("hireflow api", share=shares.of_api(7), trust=1.0)
 
 
 def test_all_functions_are_counted() -> None:
@@ -49,12 +49,15 @@ def test_every_instance_of_the_api_that_lambda_may_start_has_a_place(connections
     assert wanted(connections, others).get(API, 0) <= shares.of_api(connections)
 
 
+@given(st.integers(1, 262_143), st.integers(1, 256))
+def test_every_worker_of_the_api_that_this_machine_may_start_has_a_place(connections: int, cores: int) -> None:
+    others = TIMEOUTS.keys() - {"api_handler", "ingest"}
+    assert of_machine(connections, others, cores)[API] <= shares.of_api(connections)
+
+
 @given(st.integers(1, 262_143))
 def test_the_api_leaves_connections_for_files_and_schedules(connections: int) -> None:
     share = shares.of_api(connections)
-    left = connections - share
-    if connections >= CONNECTIONS:
-        assert left > shares.FILES + shares.OF_OTHERS * shares.OTHERS
-    else:
-        assert left >= connections // 3
+    room = shares.FILES + shares.OF_OTHERS * shares.OTHERS
+    assert connections - share > min(room, connections // 2 - 1)
     assert share >= 1

@@ -17,7 +17,7 @@ from chalicelib.core.kinds.values import ABSENT
 from chalicelib.core.streams import Peekable
 from chalicelib.formats import avro
 from chalicelib.formats.avro_rows import AvroRows, StoredRows
-from chalicelib.formats.csv_reader import Record
+from chalicelib.formats.csv_tokens import Record
 from chalicelib.ingest.file_reading import FileReading
 from tests.orders import CURRENT, OLD, ORDERS, in_columns, rows
 

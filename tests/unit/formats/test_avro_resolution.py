@@ -21,7 +21,7 @@ from chalicelib.core.errors import LoadError
 from chalicelib.core.kinds.table import Kind
 from chalicelib.core.streams import Peekable
 from chalicelib.formats import avro as ours
-from chalicelib.formats.csv_reader import Record
+from chalicelib.formats.csv_tokens import Record
 from chalicelib.ingest.file_reading import FileReading
 from tests.fuzz.generate_avro import packed_text, repacked, zigzag
 

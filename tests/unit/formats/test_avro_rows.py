@@ -11,7 +11,7 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import all_stored_are_valid, check_stored
 from chalicelib.formats import avro
 from chalicelib.formats.avro_rows import AvroRows, StoredRows
-from chalicelib.formats.csv_reader import Record, Token
+from chalicelib.formats.csv_tokens import Record, Token
 
 EMPLOYEES, JOBS = DATASETS["hired_employees"], DATASETS["jobs"]
 NOTES = Dataset("notes", "note", (Column("id", Kind.ID), Column("note", Kind.TEXT, optional=True)))

@@ -17,18 +17,9 @@ from chalicelib.core.rules import check_fields
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_patterns import clean_lines, split
-from chalicelib.formats.csv_reader import (
-    CHUNK,
-    MAX_RECORD,
-    NEVER_CLOSED,
-    TOO_LONG,
-    Checkpoint,
-    Clean,
-    Reader,
-    Record,
-    Token,
-)
+from chalicelib.formats.csv_reader import CHUNK, MAX_RECORD, NEVER_CLOSED, TOO_LONG, Reader
 from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.csv_tokens import Checkpoint, Clean, Record, Token
 from chalicelib.formats.file_format import describe
 
 DEPARTMENTS, EMPLOYEES = DATASETS["departments"], DATASETS["hired_employees"]

@@ -15,7 +15,8 @@ from chalicelib.core.reasons import NEVER_CLOSED, QUOTE_INSIDE, SPACE_BEFORE_QUO
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_header import MAX_COLUMNS
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_reader import Checkpoint, Reader, Skipped, Token
+from chalicelib.formats.csv_reader import Reader
+from chalicelib.formats.csv_tokens import Checkpoint, Skipped, Token
 from chalicelib.formats.file_format import describe
 from tests.unit.formats.test_file_format import described, loaded
 

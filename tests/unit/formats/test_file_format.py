@@ -16,8 +16,9 @@ from chalicelib.core.declarations import UNDECLARED, Declarations
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields
 from chalicelib.formats.containers import HEAD
-from chalicelib.formats.csv_reader import Clean, Reader, Record
+from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.csv_tokens import Clean, Record
 from chalicelib.formats.file_format import Format, describe
 from chalicelib.formats.pg_copy import LineFormat
 from tests.dialects import Dialect, dialects, in_order, rows, written

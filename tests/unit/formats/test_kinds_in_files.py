@@ -17,7 +17,7 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import check_fields
 from chalicelib.core.streams import Peekable
 from chalicelib.formats.csv_patterns import clean_lines
-from chalicelib.formats.csv_reader import Clean, Record
+from chalicelib.formats.csv_tokens import Clean, Record
 from chalicelib.formats.file_format import describe
 from chalicelib.ingest.file_reading import FileReading
 from tests import dialects

@@ -17,8 +17,9 @@ from chalicelib.core.rules import Checked, check_fields
 from chalicelib.core.streams import Peekable
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_layout import CsvLayout
-from chalicelib.formats.csv_reader import Clean, Reader, Record
+from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.csv_tokens import Clean, Record
 from chalicelib.formats.file_format import Format, describe
 from chalicelib.formats.pg_copy import text_format
 from chalicelib.ingest.file_reading import FileReading

@@ -13,7 +13,7 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
 from chalicelib.core.rules import check_fields
 from chalicelib.core.streams import Peekable
-from chalicelib.formats.csv_reader import Checkpoint, Clean, Record, Skipped
+from chalicelib.formats.csv_tokens import Checkpoint, Clean, Record, Skipped
 from chalicelib.ingest.file_reading import FileReading
 from tests.dialects import in_order
 from tests.workbooks import SHEET, changed, of_rows, packed, parts, table, workbook

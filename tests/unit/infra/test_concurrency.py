@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.deploy import plan, project
-from infra.deploy.concurrency import API, INGEST, Quota, affordable, quota_of, wanted, with_reservations
+from infra.deploy.concurrency import API, INGEST, Quota, affordable, of_machine, quota_of, wanted, with_reservations
 from infra.deploy.target import Target, bucket_names, queue_names
 from infra.sessions import session
 from infra.venv import ROOT
@@ -33,6 +33,30 @@ def test_reservations_stay_below_the_connections_and_within_the_room(connections
     assert all(number <= wishes[name] for name, number in reserved.items())
     if reserved:
         assert sum(wishes.values()) + 2 * others < connections
+
+
+@given(counts, st.lists(st.text(), unique=True, max_size=40), st.integers(1, 256))
+def test_on_this_machine_every_function_has_workers_and_all_stay_below_the_connections(
+    connections: int, others: list[str], cores: int
+) -> None:
+    reserved = of_machine(connections, others, cores)
+    assert reserved.keys() == {INGEST, API, *others}
+    assert all(number > 0 for number in reserved.values())
+    assert reserved[API] >= reserved[INGEST]
+    if connections > len(reserved):
+        assert sum(reserved.values()) < connections
+
+
+@pytest.mark.parametrize(
+    ("connections", "cores", "expected"),
+    [(100, 2, (4, 16, 2)), (100, 16, (20, 63, 2)), (24, 2, (3, 4, 2)), (12, 2, (1, 2, 1)), (1, 8, (1, 1, 1))],
+)
+def test_the_cores_and_the_connections_limit_the_workers_of_this_machine(
+    connections: int, cores: int, expected: tuple[int, int, int]
+) -> None:
+    others = [name for name in FUNCTIONS if name not in (INGEST, API)]
+    reserved = of_machine(connections, others, cores)
+    assert (reserved[INGEST], reserved[API], reserved["backup"]) == expected
 
 
 @given(counts, counts, counts)

@@ -12,8 +12,9 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.core.kinds.table import Kind
 from chalicelib.core.rules import check_fields
 from chalicelib.formats.containers import HEAD
-from chalicelib.formats.csv_reader import Clean, Reader, Record
+from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.csv_tokens import Clean, Record
 from chalicelib.formats.file_format import describe
 from chalicelib.ingest.file_names import FileName
 from infra.demo.show import Live, rejects_by_reason

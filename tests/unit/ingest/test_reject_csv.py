@@ -11,7 +11,8 @@ from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.kinds.table import Kind
 from chalicelib.core.reasons import MISSING
 from chalicelib.core.rules import check_fields
-from chalicelib.formats.csv_reader import Reader, Record
+from chalicelib.formats.csv_reader import Reader
+from chalicelib.formats.csv_tokens import Record
 from chalicelib.formats.file_format import describe
 from chalicelib.formats.pg_copy import LineFormat
 from chalicelib.ingest import reject_csv

@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.cloud.buckets import Bucket
+from chalicelib.core.answer_size import ROOM, FirstRecords
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.reasons import MISSING, NOT_TEXT, Problem
 from chalicelib.core.rules import check_object, check_unsplit, missing_parent
-from chalicelib.formats.csv_reader import Reader, Record
-from chalicelib.ingest.reject_files import ROOM, FirstRecords, RejectFile, ReportedLoad
+from chalicelib.formats.csv_reader import Reader
+from chalicelib.formats.csv_tokens import Record
+from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
 from chalicelib.ingest.rejects import MOST_KINDS, OTHER, Reasons, Reject, row_of_fields, row_of_object
 
 JOBS = DATASETS["jobs"]

@@ -1,0 +1,75 @@
+"""Reads runs of lines that are rejected for the same reason: the number of their fields, or a quote inside a field.
+
+A file of garbage has very many such lines. When its rejects are no longer recorded, a run of them is counted at once,
+because to make a record of each line takes most of the time of a load.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from chalicelib.core import reasons
+from chalicelib.core.reasons import Problem
+
+_DELIMITERS = b",;|\\t"
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class RejectedRun:
+    """A run of lines with the same problem. `line` is the number of the first line. `problem` has the general reason,
+    which is the same for all lines."""
+
+    line: int
+    data: bytes
+    lines: int
+    problem: Problem
+
+    def for_copy(self) -> None:
+        return None  # no line becomes a row
+
+    def distinct(self) -> Iterator[tuple[bytes, int]]:
+        """Yield each distinct line without its line end, and how often it occurs."""
+        if self.data.isascii() and b"\0" not in self.data:
+            yield b"", self.lines  # all lines have no problem but `problem`, so their texts do not matter
+            return
+        for raw, times in Counter(self.data.split(b"\n")[:-1]).items():
+            yield raw.removesuffix(b"\r").removesuffix(b"\r"), times
+
+
+@cache
+def shapes(delimiter: bytes, width: int) -> tuple[tuple[re.Pattern[bytes], Problem], ...]:
+    """Return patterns of runs of lines, with the problem of these lines: too few fields, too many, and a quote inside
+    the only field. `width` is the right number of fields.
+
+    The patterns match only lines that are neither blank nor a header. A header has names at all places, whichever
+    delimiter separates them, so no line has another delimiter than `delimiter`.
+    """
+    d, other = re.escape(delimiter), rb'[^"\n' + _DELIMITERS + rb"]*+"
+    visible = rb"[\x00\x21\x23-\x2b\x2d-\x3a\x3c-\x7b\x7d\x7e\xf8-\xff]"
+    seen = rb'[^"\n' + _DELIMITERS + rb"]*?" + visible + other
+    found = []
+    if width > 1:
+        before = rb"(?:" + other + d + rb"){0,%d}" % (width - 2)
+        few = rb"(?=" + before + seen + rb")" + other + rb"(?:" + d + other + rb"){0,%d}+\n" % (width - 2)
+        found.append((_run_of(few), _general(reasons.TOO_FEW_FIELDS, width)))
+    many = other + rb"(?:" + d + other + rb"){%d,}" % (width - 1) + d + seen + rb"\n"
+    found.append((_run_of(many), _general(reasons.TOO_MANY_FIELDS, width)))
+    if width > 1:  # otherwise, such a line may be a header
+        quoted = visible + other + rb'"[^\n' + _DELIMITERS + rb"]*+\n"
+        found.append((_run_of(quoted), reasons.QUOTE_INSIDE.of()))
+    return tuple(found)
+
+
+def _run_of(line: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:(?>" + line + rb"))+")
+
+
+def _general(reason: reasons.Reason, width: int) -> Problem:
+    problem = reason.of(wanted=width, sent="")
+    return problem._replace(reason=problem.general or problem.reason)

@@ -1,0 +1,138 @@
+"""Tests statements with parameters, which the driver sends in one round trip, and the values that they return."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.purposes import Purpose
+from chalicelib.core import deadline
+from tests.integration.cloud.test_database import Front
+
+SYNC = b"S\0\0\0\4"  # the message after which the client waits for the server
+
+
+@pytest.fixture
+def front(database_url: str) -> Iterator[Front]:
+    front = Front(database_url)
+    yield front
+    front.close()
+
+
+def test_a_statement_with_parameters_takes_one_round_trip(front: Front) -> None:
+    with closing(Database(front.url, tls="disable")) as database, database.session() as session:
+        before = front.sent.count(SYNC)
+        assert session.run("SELECT CAST(:a AS int) + 1, :b", a=1, b="x") == [[2, "x"]]
+        assert front.sent.count(SYNC) == before + 1
+
+
+def statement_timeout(session: Session) -> int:
+    """Return the statement timeout of a connection in milliseconds."""
+    return int(session.scalar("SELECT CAST(setting AS int) FROM pg_settings WHERE name = 'statement_timeout'"))
+
+
+PING = b"SET statement_timeout"
+
+
+@pytest.mark.parametrize(("trust", "pings"), [(60.0, 0), (0.0, 1)])
+def test_a_connection_that_was_just_used_needs_no_ping(front: Front, trust: float, pings: int) -> None:
+    with closing(Database(front.url, tls="disable", purpose=Purpose(trust=trust))) as database:
+        for _ in range(2):  # the first session has less time, because it also opens the connection
+            with deadline.within(20), database.session() as session:
+                session.run("SELECT 1")
+        before = front.sent.count(PING)
+        with deadline.within(20), database.session() as session:
+            assert 18_500 < statement_timeout(session) <= 19_500
+        assert front.sent.count(PING) == before + pings
+
+
+def test_a_connection_gets_another_statement_timeout_although_it_was_just_used(database_url: str) -> None:
+    with closing(Database(database_url, tls="disable", purpose=Purpose(trust=60))) as database:
+        for seconds in (20, 4, 20):
+            with deadline.within(seconds), database.session() as session:
+                assert 1000 * seconds - 1500 < statement_timeout(session) <= 1000 * seconds - 500
+        with database.session() as session:
+            assert statement_timeout(session) == 0
+
+
+def test_a_connection_that_the_server_has_ended_is_replaced_although_it_was_just_used(
+    database_url: str, cleaner: Database
+) -> None:
+    with closing(Database(database_url, tls="disable", purpose=Purpose(trust=60))) as database:
+        with deadline.within(20), database.session() as session:
+            pid = session.scalar("SELECT pg_backend_pid()")
+        with cleaner.session() as admin:
+            admin.run("SELECT pg_terminate_backend(:pid, 10000)", pid=pid)  # waits for the end
+        with deadline.within(20), database.session() as session:
+            assert session.scalar("SELECT pg_backend_pid()") != pid
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("text", "Zoë ':x' $1 \\ \n"),
+        ("text", ""),
+        ("text", None),
+        ("int", -7),
+        ("bigint", 2**62),
+        ("boolean", True),
+        ("numeric", Decimal("1.50")),
+        ("bytea", b"\0\xff"),
+        ("int[]", [1, None, 3]),
+        ("text[]", ["a,b", '"', None]),
+        ("jsonb", {"a": [1, None]}),
+        ("timestamptz", datetime(2021, 7, 27, 16, 2, 8, 120_000, UTC)),
+        ("timestamptz", datetime(1, 1, 1, tzinfo=UTC)),
+        ("timestamptz", datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)),
+        ("timestamptz", "-infinity"),
+    ],
+)
+def test_values_come_back_as_they_were_sent(database: Database, kind: str, value: Any) -> None:
+    with database.session() as session:
+        assert session.run(f"SELECT CAST(:value AS {kind}) AS a", value=value) == [[value]]
+        assert session.records(f"SELECT CAST(:value AS {kind}) AS a", value=value) == [{"a": value}]
+
+
+def test_an_instant_beyond_the_calendar_of_python_comes_back_as_text(database: Database) -> None:
+    with database.session() as session:
+        assert session.scalar("SELECT CAST(:value AS timestamptz)", value="12021-01-01") == "12021-01-01 00:00:00+00"
+
+
+def test_a_statement_without_rows_returns_an_empty_list_and_its_number_of_rows(database: Database) -> None:
+    with database.session() as session:
+        assert session.run("SELECT 1 WHERE :a = 'b'", a="a") == []
+        assert session.run("INSERT INTO jobs VALUES (:id, :job)", id=1, job="Clerk") == []
+        assert session.affected("UPDATE jobs SET job = :job WHERE id = ANY(:ids)", ids=[1, 2], job="Cook") == 1
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT :a / 0", "SELECT nothing WHERE 1 = :a", "SELECT CAST('x' AS int) + :a", "SELECT :a; SELECT 1"]
+)
+def test_a_session_works_after_a_failed_statement(database: Database, statement: str) -> None:
+    with database.session() as session:
+        with pytest.raises(DatabaseError):
+            session.run(statement, a=1)
+        assert not session.broken
+        assert session.scalar("SELECT CAST(:a AS int)", a=2) == 2
+
+
+def test_a_failed_statement_ends_its_transaction(database: Database) -> None:
+    def insert_twice(session: Session) -> None:
+        with session.transaction():
+            for _ in range(2):
+                session.run("INSERT INTO jobs VALUES (:id, :job)", id=1, job="Clerk")
+
+    with database.session() as session:
+        with pytest.raises(DatabaseError):
+            insert_twice(session)
+        assert session.scalar("SELECT count(*) FROM jobs WHERE id = :id", id=1) == 0
+
+
+def test_a_missing_parameter_is_named(database: Database) -> None:
+    with database.session() as session, pytest.raises(InterfaceError, match="placeholder 'b'"):
+        session._connection.run("SELECT :a, :b", a=1)
