@@ -50,7 +50,8 @@ class Sampler:
         backends = [size for _, parent, size in rows if parent == server]
         return {
             "memory of the embedded AWS": next((size for pid, _, size in rows if pid == aws), 0.0),
-            "memory of all workers": sum(workers.values()),
+            "memory of the largest worker": max(workers.values(), default=0.0),
+            "memory of a worker on average": sum(workers.values()) / max(len(workers), 1),
             "workers": len(workers),
             "memory of the largest backend of Postgres": max(backends, default=0.0),
             "descriptors of the embedded AWS": _descriptors(aws),
@@ -88,7 +89,13 @@ def _place(parts: Sequence[str]) -> str:
             return f"bucket {_BUCKETS[part]}"
     if "pg_wal" in parts:
         return "folder pg_wal"
-    return f"file {parts[-1]}" if parts[-1].endswith(".log") else f"folder {parts[0]} without its logs and buckets"
+    return (
+        f"file {parts[-1]}"
+        if parts[-1].endswith(".log")
+        else f"folder {parts[0]}, the rest"
+        if len(parts) > 1
+        else "files of the stage"
+    )
 
 
 def _processes() -> Iterator[tuple[int, int, float]]:

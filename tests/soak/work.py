@@ -22,7 +22,7 @@ from chalicelib.core.kinds.table import Kind
 from tests.dialects import DECLARED, FOUND, LINE_ENDS, Dialect, written
 from tests.e2e.cloud import Cloud
 
-IDS = 20_000  # the largest id of a row in a file
+_IDS = range(1, 5001)  # the ids of the employees in files
 _CALLERS = 6
 _THINKING = 0.2  # seconds between the requests of a caller
 _PANELS = ("reports", "loads", "upload", "backups", "health")
@@ -54,9 +54,10 @@ class Work:
         return [threading.Thread(target=self._repeat, args=(step, n)) for n, step in enumerate(self.steps)]
 
     def fill(self) -> None:
-        """Load the departments and jobs."""
+        """Load the departments, the jobs, and a row for every id of an employee."""
         for dataset, count in _PARENTS.items():
             self._ended(f"{dataset}.csv", "".join(f"{i},Name {i}\n" for i in range(1, count + 1)).encode(), {})
+        self._ended("hired_employees.csv", b"".join(b"%d,Ada,2021-01-01T08:30:00Z,1,1\n" % i for i in _IDS), {})
 
     def _repeat(self, step: Step, number: int) -> None:
         random, turn = Random(f"{self.seed}/{number}"), number
@@ -90,7 +91,7 @@ class Work:
     def _call(self, _: Random, turn: int) -> None:
         """Let callers send requests for some seconds."""
         end = time.monotonic() + self.calling
-        requests = Requests(self.cloud.env["API_URL"], cycle(range(FIRST + turn % 7, FIRST + 5000)))
+        requests = Requests(self.cloud.env["API_URL"], cycle(range(FIRST + turn % 7, FIRST + 500)))
         over = lambda: self.stop.is_set() or time.monotonic() > end  # noqa: E731 - the name says what it returns
         traffic = asyncio.run(
             callers.call(self.cloud.env["API_URL"], requests.mixed, _CALLERS, over, thinking=_THINKING)
@@ -161,7 +162,7 @@ def a_dialect(random: Random, dataset: Dataset) -> Dialect:
 
 def _rows(random: Random, dataset: Dataset) -> Iterator[list[str]]:
     """Yield the rows of a file. Two of a hundred rows are broken."""
-    largest = _PARENTS.get(dataset.name, IDS)
+    largest = _PARENTS.get(dataset.name, max(_IDS))
     for number in range(random.choice((1, 20, 200, 2000))):
         row = [_text(random, column.kind) for column in dataset.columns]
         row[0] = str(random.randint(1, largest))
