@@ -43,7 +43,7 @@ def main() -> int:
         print(f"{about['processor']}, {about['cores']} cores, Python {about['python']}, Postgres {about['postgres']}")
         print(HEAD)
         for case in (*ALL, *LONG):
-            if _is_wanted(case, args.full, args.only):
+            if is_wanted(case, args.full, args.only):
                 for result in case(running, scale):
                     results.append(result)
                     print(line(result), flush=True)
@@ -58,7 +58,8 @@ def main() -> int:
     return 0
 
 
-def _is_wanted(case: Case, full: bool, only: Collection[str] | None) -> bool:
+def is_wanted(case: Case, full: bool, only: Collection[str] | None) -> bool:
+    """Return whether a measurement belongs to a run with these arguments of the command line."""
     return case in ALL or full if only is None else case.__name__ in only
 
 
