@@ -35,7 +35,8 @@ def test_a_sample_measures_processes_tables_and_folders(work: Work) -> None:
         sampler.close()
     measured = {name for name, value in sample.items() if value > 0}
     assert {"memory of the embedded AWS", "workers", "memory of the largest worker"} <= measured
-    assert {"connections to Postgres", "descriptors of the embedded AWS", "file aws.log"} <= measured
+    assert {"descriptors of the embedded AWS", "file aws.log"} <= measured
+    assert sample["connections to Postgres"] > 1  # the sampler has one, and functions have others
     assert {
         "table loads",
         "system catalogs",

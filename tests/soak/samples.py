@@ -25,7 +25,8 @@ _CATALOGS = """
     WHERE relkind = 'r' AND relnamespace = 'pg_catalog'::regnamespace
 """
 _STAGING = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE '%staging%'"
-_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+# The owner of the database sees the kind of its own connections only, but the database of all connections.
+_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
 
 class Sampler:
