@@ -12,7 +12,7 @@ cloud  := $(python) -m infra.local
 hireflow := API_URL= ./hireflow
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke migration deploy plan destroy unlock test browser screenshots faults year fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint zizmor ruff bench bench-full
+.PHONY: help venv venv-run venv-deploy venv-develop lock demo up down clean status serve logs backup verify-backups redrive token tokens revoke migration deploy plan destroy unlock test browser screenshots faults soak year fuzz fuzz-api test-localstack check mypy audit bandit cfn-lint zizmor ruff bench bench-full
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -97,6 +97,9 @@ screenshots: venv-develop ## take the screenshots of the dashboard for the READM
 
 faults: venv-develop ## run the long form of tests/faults: 300 faults in the deployed app (15 to 40 minutes)
 	@$(python) -m tests.faults
+
+soak: venv-develop ## keep a stage at work for half an hour, and judge whether its memory and files stay flat (SECONDS=n)
+	@$(python) -m tests.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 test-localstack: STAGE = localstack
 test-localstack: venv-develop up ## run the end-to-end tests against STAGE=localstack, which empty the tables of this stage

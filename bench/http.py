@@ -3,35 +3,23 @@ constant."""
 
 import http.client
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.cases import Scale, fill
 from bench.results import Result
 from bench.rig import Rig
+from bench.stage import with_constant
 from infra.deploy import driver
 from infra.deploy.logins import Logins
 from infra.deploy.target import Target, bucket_names, queue_names
-from infra.venv import ROOT
 
 CALLERS = 8
 SECONDS = 2.0  # seconds that the clients send requests for one sample
 Request = Callable[[], tuple[str, str, bytes | None]]
-
-_CONSTANT = """
-
-@app.route("/constant/{size}")
-@access.public
-def constant(size: str) -> Any:
-    from chalice.app import Response
-
-    return Response("[" + " " * (int(size) - 2) + "]", headers={"Content-Type": "application/json"})
-"""
 
 
 def requests_per_second(rig: Rig, scale: Scale) -> Iterator[Result]:
@@ -63,12 +51,7 @@ def requests_per_second(rig: Rig, scale: Scale) -> Iterator[Result]:
 
 def _deploy(rig: Rig) -> str:
     """Deploy the product with one additional route. Return its URL."""
-    source = rig.folder / "source"
-    shutil.copytree(ROOT / "chalicelib", source / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / ".chalice", source / ".chalice")
-    for name in ("requirements.txt", "pyproject.toml"):
-        shutil.copyfile(ROOT / name, source / name)
-    Path(source, "app.py").write_text((ROOT / "app.py").read_text() + _CONSTANT)
+    source = with_constant(rig.folder / "source")
     logins = Logins.of("local", rig.url, rig.services.functions_url)
     functions = {
         **bucket_names("local"),

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import ALL, is_wanted
 from bench.data import Shape, employees, workbook
+from bench.load import load
 from bench.results import Result, line, write_json, write_svg
 from chalicelib.formats.xlsx import Sheet
 
@@ -26,6 +28,16 @@ def test_a_workbook_has_the_rows_of_the_file() -> None:
     assert [",".join(texts).replace("T", " ") for texts in rows] == [
         line.replace("T", " ").replace("Z", "") for line in data.file.decode().splitlines()
     ]
+
+
+def test_long_measurements_need_full_or_their_name() -> None:
+    for case in ALL:
+        assert is_wanted(case, False, None)
+        assert is_wanted(case, False, [case.__name__])
+        assert not is_wanted(case, True, [load.__name__])
+    assert is_wanted(load, True, None)
+    assert is_wanted(load, False, [load.__name__])
+    assert not is_wanted(load, False, None)
 
 
 def test_the_ids_of_a_later_file_begin_at_first_id() -> None:

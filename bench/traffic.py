@@ -1,0 +1,71 @@
+"""Chooses the requests of the callers: reads of reports, loads and the dashboard, and writes of rows."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.callers import Request
+from bench.data import SEED
+
+FIRST = 50_000_000  # the smallest id that callers write; files use smaller ids
+READS = (
+    ("/department/hires/quarterly/2021", 30),
+    ("/department/hires/top/2021", 20),
+    ("/loads?limit=20", 10),
+    ("/dashboard/reports", 5),
+    ("/health", 5),
+)
+WRITES = (("single upload", 20), ("batch of 20", 10))
+
+
+class Requests:
+    """Makes requests to a stage at `url`. The rows that they write get the ids `ids`; by default, all are different."""
+
+    def __init__(self, url: str, ids: Iterator[int] | None = None) -> None:
+        self._prefix, self._ids = urlsplit(url).path, ids or count(FIRST)
+        self._random = Random(SEED)  # noqa: S311 - the random numbers are not used for secrets
+
+    def mixed(self) -> Request:
+        """Return a random request. READS and WRITES have the weight of each."""
+        names, weights = zip(*READS, *WRITES, strict=True)
+        [name] = self._random.choices(names, weights)
+        if name == "single upload":
+            return self.employee()
+        return self.batch(20) if name == "batch of 20" else self.read(name)
+
+    def report(self) -> Request:
+        return self.read(self._random.choice(READS[:2])[0])
+
+    def read(self, path: str) -> Request:
+        return Request(path, "GET", self._prefix + path)
+
+    def constant(self, size: int) -> Callable[[], Request]:
+        request = self.read(f"/constant/{size}")
+        return lambda: request
+
+    def employee(self) -> Request:
+        return self._post("/hired_employee/upload", self._employee())
+
+    def batch(self, rows: int) -> Request:
+        return self._post("/hired_employee/upload/batch", {"data": [self._employee() for _ in range(rows)]})
+
+    def job(self) -> Request:
+        return self._post("/job/upload", {"id": next(self._ids), "job": "Bench"})
+
+    def _employee(self) -> dict[str, Any]:
+        row_id = next(self._ids)
+        at = f"2021-{1 + row_id % 12:02}-15T10:00:00Z"
+        department, job = 1 + row_id % 12, 1 + row_id % 183
+        return {"id": row_id, "name": "Ada Lund", "datetime": at, "department_id": department, "job_id": job}
+
+    def _post(self, path: str, body: Any) -> Request:
+        return Request(path, "POST", self._prefix + path, json.dumps(body).encode())
+
+
+def split(file: bytes, parts: int) -> Sequence[bytes]:
+    """Return the lines of a file as `parts` files with the same number of lines, give or take one."""
+    lines = file.splitlines(keepends=True)
+    return [b"".join(lines[len(lines) * n // parts : len(lines) * (n + 1) // parts]) for n in range(parts)]

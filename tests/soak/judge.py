@@ -1,0 +1,72 @@
+"""Judges whether the measures of a stage stay flat, by comparing the last third of the samples with the first third."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+Sample = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Says how much a measure may grow. Its median in the last third of a run may be at most `factor` times its median
+    in the first third, plus `allowance`.
+
+    If `grows` is not empty, the measure has to grow, and `grows` says why. Such a measure is shown but not judged.
+    """
+
+    factor: float = 1.1
+    allowance: float = 0.0
+    grows: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Has the median of a measure in the first and in the last third of a run. `flat` is None if the measure has to
+    grow."""
+
+    measure: str
+    first: float
+    last: float
+    bound: Bound
+
+    @property
+    def flat(self) -> bool | None:
+        if self.bound.grows:
+            return None
+        return self.last <= self.first * self.bound.factor + self.bound.allowance
+
+    def line(self) -> str:
+        """Return the verdict as a row of a table with the heading HEAD."""
+        verdict = self.bound.grows if self.flat is None else "flat" if self.flat else "GROWS"
+        return (
+            f"{self.measure:<44} {self.first:>12,.1f} {self.last:>12,.1f} {self.last - self.first:>+12,.1f}  {verdict}"
+        )
+
+
+HEAD = f"{'measure':<44} {'first third':>12} {'last third':>12} {'change':>12}"
+
+
+def verdicts(samples: Sequence[Sample], bounds: Mapping[str, Bound], usual: Bound) -> list[Verdict]:
+    """Judge every measure of the samples. A measure that a sample lacks counts as 0. The bound of a measure is the one
+    of the longest prefix of its name in `bounds`, or `usual`.
+
+    Raises ValueError if there are fewer than six samples.
+    """
+    if len(samples) < 6:
+        raise ValueError(f"{len(samples)} samples are too few to judge: run the soak longer")
+    third = len(samples) // 3
+    first, last = samples[:third], samples[-third:]
+    return [
+        Verdict(name, _median(first, name), _median(last, name), _bound(name, bounds, usual))
+        for name in sorted({name for sample in samples for name in sample})
+    ]
+
+
+def _median(samples: Sequence[Sample], name: str) -> float:
+    return median(sample.get(name, 0.0) for sample in samples)
+
+
+def _bound(name: str, bounds: Mapping[str, Bound], usual: Bound) -> Bound:
+    matching = [prefix for prefix in bounds if name.startswith(prefix)]
+    return bounds[max(matching, key=len)] if matching else usual
