@@ -115,4 +115,4 @@ class Template:
             return bootstrap.receive(self._control)
         except (EOFError, OSError) as error:
             code = self._process.poll()
-            raise StartFailed("Runtime.ExitError", f"the process is gone (status {code}): {error}") from error
+            raise StartFailed("Runtime.ExitError", f"the process does not respond (status {code}): {error}") from error
