@@ -29,7 +29,7 @@ def read_only(postgres: Postgres) -> Iterator[None]:
 
 @contextmanager
 def without_room(postgres: Postgres, role: Role) -> Iterator[None]:
-    """Let the server refuse all new connections of a role, because the role has too many."""
+    """Let the server refuse all new connections of a role, as if the role had too many."""
     provision.limit_connections(postgres.superuser_url, role, 0)
     try:
         yield

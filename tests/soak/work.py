@@ -34,8 +34,8 @@ Step = Callable[[Random, int], None]
 
 @dataclass
 class Work:
-    """The work that a stage has done. `wrong` describes what must not happen. `calling` is for how many seconds callers
-    send requests in one step."""
+    """Keeps a stage at work. `done` counts the work by its kind, and `wrong` counts the failures. `calling` is the
+    number of seconds for which callers send requests in one step."""
 
     cloud: Cloud
     seed: int

@@ -10,7 +10,7 @@ from infra.local.runtime.slots import Slots, acquire
 
 
 class SlotsMachine(RuleBasedStateMachine):
-    """Compares the slots with a list of those that wait, and a number of those that have a slot."""
+    """Compares the slots with a simple model: a list of the waiters, and the number of taken slots."""
 
     def __init__(self) -> None:
         super().__init__()
