@@ -66,6 +66,6 @@ class Requests:
 
 
 def split(file: bytes, parts: int) -> Sequence[bytes]:
-    """Return the lines of a file as `parts` files with the same number of lines, give or take one."""
+    """Divide the lines of a file into `parts` files. Their numbers of lines differ by at most one."""
     lines = file.splitlines(keepends=True)
     return [b"".join(lines[len(lines) * n // parts : len(lines) * (n + 1) // parts]) for n in range(parts)]

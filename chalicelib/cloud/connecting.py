@@ -94,8 +94,8 @@ def waiting_for_room(connect: Callable[[], T], patience: float) -> T:
 
 
 def _instant(text: str) -> Any:
-    """Parse a timestamp in the form of Postgres. The parser of pg8000 uses `strptime`, which takes ten times as long,
-    but this parser also accepts values that a `datetime` cannot hold, such as `infinity`."""
+    """Parse a timestamp in the form of Postgres. `fromisoformat` is ten times as fast as the parser of pg8000. But only
+    the parser of pg8000 accepts values that a `datetime` cannot hold, such as `infinity`."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:

@@ -10,7 +10,7 @@ _FULL = "53300"
 # The first characters of the SQLSTATEs that a server sends if it cannot process statements now. The SQLSTATE 25006
 # comes from a primary that became a read-only standby.
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")
-# For the first characters of an SQLSTATE, the sentence that says what is wrong. The first entry that fits counts.
+# Maps the first characters of an SQLSTATE to a sentence that says what is wrong. The first entry that fits counts.
 _SENTENCES = {
     "53100": "the disk of the database is full",
     "53200": "the database is out of memory",

@@ -3,7 +3,7 @@
 pg8000 looks for the parameters of a statement character by character. For a long statement, this takes a millisecond,
 which is more than most statements take in Postgres. And pg8000 waits for three responses for each such statement: to
 Parse, to Describe and to Execute. This waiting takes most of the time of a short statement. Postgres also accepts all
-messages at once.
+messages at once, so this module sends them together, and waits once.
 """
 
 from collections.abc import Callable, Mapping, Sequence

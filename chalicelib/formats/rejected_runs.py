@@ -1,4 +1,4 @@
-"""Reads runs of lines that are rejected for the same reason: the number of their fields, or a quote inside a field.
+"""Reads runs of lines that are rejected for the same reason: a wrong number of fields, or a quote inside a field.
 
 A file of garbage has very many such lines. When further rejects are only counted, all lines of a run are counted
 together. A record for each line would take most of the time of the load.
@@ -47,8 +47,8 @@ def shapes(delimiter: bytes, width: int) -> tuple[tuple[re.Pattern[bytes], Probl
     """Return patterns of runs of lines, each with the problem of these lines: too few fields, too many fields, or a
     quote inside the only field. `width` is the right number of fields.
 
-    The patterns match only lines that are neither blank nor a header. Another delimiter than `delimiter` might separate
-    the names of a header, so the patterns match no line with another delimiter.
+    The patterns match only lines that are neither blank nor a header. Another delimiter may separate the names
+    of a header. So the patterns match no line that contains another delimiter than `delimiter`.
     """
     d, other = re.escape(delimiter), rb'[^"\n' + _DELIMITERS + rb"]*+"
     visible = rb"[\x00\x21\x23-\x2b\x2d-\x3a\x3c-\x7b\x7d\x7e\xf8-\xff]"

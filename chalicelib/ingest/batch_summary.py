@@ -7,7 +7,7 @@ from chalicelib.ingest.rows import Upload
 
 
 class RejectedRow(TypedDict):
-    """A rejected row of a batch. `index` counts from 0; `row` is the row as it was sent."""
+    """A rejected row of a batch. `index` counts from 0. `row` is the row as it was sent, if the response has room."""
 
     index: int
     reasons: list[str]

@@ -8,8 +8,9 @@ never makes the product load a file again:
 
 A version that S3 has deleted cannot come back: a copy of it is a new version, and gets a new load.
 
-The pruning reads the loads in the order of their ids. When its budget is used up, it stores in the database where it
-has stopped. After the last load, it begins again with the first, because a load that had to stay may be deleted later.
+The pruning reads the loads in the order of their ids. After each page, it stores in the database how far it has come.
+When its budget is used up, the next pruning continues there. After the last load, the pruning begins again with the
+first load, because a load that had to stay may be deleted later.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Makes a Postgres server that refuses requests for a real reason."""
+"""Makes Postgres servers that refuse requests because of real faults."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ _SIZE = 160  # MB of the small disk; an empty database takes about half of it
 
 @contextmanager
 def read_only(postgres: Postgres) -> Iterator[None]:
-    """Let new transactions be read-only, as those of a standby are."""
+    """Make new transactions read-only, as on a standby."""
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run(f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = on")
         try:

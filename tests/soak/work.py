@@ -1,4 +1,5 @@
-"""Keeps a stage at work: files in every dialect, requests, backups, restores, sweeps and dashboards at the same time.
+"""Keeps a stage at work. At the same time, it sends files in many dialects and requests, opens pages, and runs backups,
+restores, sweeps and verifications.
 
 The ids of all rows come from a limited range, so the tables of the datasets stop growing soon.
 """

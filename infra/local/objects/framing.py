@@ -91,7 +91,7 @@ class AwsChunked:
         return True
 
     def end(self, headers: Headers, stored: Stored) -> Body:
-        """Add the headers that follow the chunks to `headers`, and remove what says that the body came in chunks."""
+        """Add the headers that follow the chunks to `headers`, and remove aws-chunked from Content-Encoding."""
         if self._trailer is None:
             raise Incomplete("the last chunk is missing")
         declared = headers.get("x-amz-decoded-content-length", "").strip()

@@ -1,5 +1,5 @@
-"""Runs in the processes of a function. This script uses only the standard library, so that a process loads no packages
-but those that the function imports.
+"""Runs in the processes of a function. This script uses only the standard library, so that a process loads no other
+packages than those that the function imports.
 
 The first process of a function, its template, imports the function's code and handles no event. Whenever the server
 needs a worker, the template forks one. So a worker starts within milliseconds, and shares memory with the template.

@@ -12,7 +12,7 @@ from infra.local.runtime.template import Release, StartFailed, Template
 from infra.local.runtime.worker import Outcome, Worker
 
 _Result = TypeVar("_Result")
-Log = Callable[[str, str], None]  # is called with the name of a log stream, and with lines
+Log = Callable[[str, str], None]  # gets the name of a log stream, and lines for the stream
 
 
 class Pool:
@@ -55,7 +55,7 @@ class Pool:
         return outcome
 
     async def start_ahead(self, release: Release, workers: int) -> None:
-        """Start workers until there are `workers` idle or busy ones. Raises StartFailed."""
+        """Start workers until this number of workers is idle or busy. Raises StartFailed."""
         while len(self._idle) + self.slots.taken < min(workers, self.slots.limit):
             self._put_back(await self._started(release), release.key)
 

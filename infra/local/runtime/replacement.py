@@ -1,4 +1,4 @@
-"""Makes ministack invoke functions with this package. ministack's own threads, workers and retries are not used."""
+"""Makes ministack invoke Python functions with this package instead of its own threads, workers and retries."""
 
 import asyncio
 import json

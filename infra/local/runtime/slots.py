@@ -11,7 +11,7 @@ Granted = Callable[[], None]
 
 
 class Slots:
-    """The slots of one function. `limit` may change at any time. If it decreases, no taken slot is withdrawn."""
+    """The slots of one function. `limit` may change at any time. If it decreases, taken slots stay taken."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._taken = limit, 0

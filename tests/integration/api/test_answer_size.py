@@ -109,7 +109,7 @@ def test_a_page_of_loads_ends_where_a_response_has_no_room_for_more(api: Api, la
 def test_every_route_keeps_to_the_limit_over_the_largest_contents(
     api: Api, landing: Landing, s3: S3, character: str
 ) -> None:
-    """Walk over all routes that show something, after loads of files whose texts are as large as possible."""
+    """Request all routes that show something, after loads of files whose texts are as large as possible."""
     text = character * (1_000_000 // len(character.encode()))
     quoted = text.replace('"', '""')
     for n in range(1, 3):

@@ -1,4 +1,4 @@
-"""Tests that the slots of a function are given in the order of arrival, and never more of them than the limit."""
+"""Tests that callers get the slots of a function in the order of their arrival, and never more than the limit."""
 
 import asyncio
 
