@@ -1,7 +1,7 @@
-"""Sends requests as many callers at the same time, and measures the responses.
+"""Lets many callers send requests at the same time, and measures the responses.
 
 All callers run in one thread, with asyncio. A request costs this process a tenth of a millisecond or so, while the
-stage needs several milliseconds, so the callers are not the limit. `Traffic.cpu` says what they cost.
+stage needs several milliseconds. So the callers do not limit the rate. `Traffic.cpu` says how much time they used.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The answer to a request. `status` is 0 if no response came. `size` is the length of the body in bytes."""
+    """The result of a request. `status` is 0 if no response came. `size` is the length of the body in bytes."""
 
     name: str
     method: str
@@ -39,8 +39,8 @@ class Answer(NamedTuple):
 
 @dataclass
 class Traffic:
-    """What callers have measured. `seconds` is the length of the measurement, and `cpu` the time in seconds for which
-    this process used a processor."""
+    """The results of all requests of a measurement. `seconds` is the length of the measurement. `cpu` is the time in
+    seconds for which this process used a processor."""
 
     answers: list[Answer] = field(default_factory=list)
     seconds: float = 0.0
@@ -64,8 +64,9 @@ class Traffic:
         return Counter(str(each.status or "no response") for each in wrong if not 200 <= each.status < 400)
 
     def percentile(self, part: float, *methods: str) -> float:
-        """Return the number of seconds within which `part` of the responses came. With `methods`, only requests with
-        these methods count. A request without a response counts with the time that its caller has waited."""
+        """Return the number of seconds within which a part of the responses came, for example 0.99 of them. With
+        `methods`, only requests with these methods count. A request without a response counts with the time that its
+        caller has waited."""
         seconds = sorted(each.seconds for each in self.answers if not methods or each.method in methods)
         assert seconds, "no request was sent"
         return seconds[min(int(part * len(seconds)), len(seconds) - 1)]
@@ -127,7 +128,8 @@ async def call(
     url: str, choose: Callable[[], Request], callers: int, done: Callable[[], bool], *, thinking: float = 0.0
 ) -> Traffic:
     """Let `callers` callers send requests until `done` returns true. Each caller sends its next request `thinking`
-    seconds after the answer to the last one. After 429 and 503, it waits as long as Retry-After says."""
+    seconds after the response to its last one. After 429 and 503, it waits as long as Retry-After says, if this is
+    longer."""
     traffic = Traffic()
 
     async def caller() -> None:

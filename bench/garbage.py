@@ -1,4 +1,4 @@
-"""Measures loads of garbage: a megabyte of short lines that no rule allows. Such a file is small, but has hundreds of
+"""Measures loads of garbage: files of a megabyte without a valid row. Such a file is small, but may have hundreds of
 thousands of rejects."""
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Measures a deployed stage under load: many callers of the API, many files at once, and both together.
 
-`python -m bench.load [PART …]` runs only these measurements, or only some of them. A stage with the settings of
-`make up` is deployed for them. Every goal in seconds also stands beside the same time of a route that returns a
-constant, because that ratio depends less on the machine.
+`python -m bench.load [PART …]` runs only these measurements, or only some of them. For each of them, a stage with the
+settings of `make up` is deployed. The times of many callers are also compared with those of a route that returns a
+constant, because this ratio depends less on the machine.
 """
 
 import argparse
@@ -28,7 +28,8 @@ _LONGEST = 600.0  # seconds to wait for files that are sent beside callers
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: the seconds of callers, the rows of the large file, and the repetitions."""
+    """Says how much is measured: for how many seconds callers send requests, how many rows the large file has, and how
+    often a measurement is repeated."""
 
     seconds: float
     rows: int
@@ -75,7 +76,7 @@ def _of_failures(name: str, traffic: Traffic) -> Iterator[Result]:
 
 
 def rates(on: Stage, size: Size) -> Iterator[Result]:
-    """Compare requests per second with those to a route that returns a constant, for more and more callers."""
+    """Compare requests per second with those to a route that returns a constant, for 8, 50 and 200 callers."""
     requests = Requests(on.url)
     works: dict[str, Callable[[], callers.Request]] = {"reports": requests.report, "single uploads": requests.employee}
     for count in (8, 50, 200):
@@ -200,7 +201,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
     names = {part.__name__: part for part in PARTS}
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(names)}; default: all")
-    parser.add_argument("--full", action="store_true", help="measure as long as the goals say")
+    parser.add_argument("--full", action="store_true", help="measure longer, as `make bench-full` does")
     args = parser.parse_args()
     if unknown := {*args.parts} - {*names}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}: choose from {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""A stage of its own for the measurements under load, as `make up` deploys it, with one additional route."""
+"""Deploys a stage for the measurements under load, as `make up` does, but with one additional route."""
 
 import asyncio
 import shutil
@@ -106,8 +106,8 @@ class Stage:
         return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"][wanted[0]])
 
     def signed(self, bodies: Sequence[bytes], dataset: str = "hired_employees") -> list[Request]:
-        """Return requests that send files to a new folder of the landing bucket. Their name is that of the folder.
-        They are signed now, and not during a measurement."""
+        """Return requests that send files to a new folder of the landing bucket. Each request has the name of the
+        folder. The requests are signed now, and not during a measurement."""
         s3, requests = self.client("s3"), []
         self._folders += 1
         folder = f"load-{self._folders}"

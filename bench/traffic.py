@@ -22,14 +22,14 @@ WRITES = (("single upload", 20), ("batch of 20", 10))
 
 
 class Requests:
-    """Makes requests to a stage at `url`. The rows that they write get the ids `ids`; by default, all are different."""
+    """Makes requests to a stage at `url`. The rows in the requests get the ids `ids`. By default, no id is repeated."""
 
     def __init__(self, url: str, ids: Iterator[int] | None = None) -> None:
         self._prefix, self._ids = urlsplit(url).path, ids or count(FIRST)
         self._random = Random(SEED)  # noqa: S311 - the random numbers are not used for secrets
 
     def mixed(self) -> Request:
-        """Return a random request. READS and WRITES have the weight of each."""
+        """Return a random request. READS and WRITES say how often each kind of request is chosen."""
         names, weights = zip(*READS, *WRITES, strict=True)
         [name] = self._random.choices(names, weights)
         if name == "single upload":
@@ -66,6 +66,6 @@ class Requests:
 
 
 def split(file: bytes, parts: int) -> Sequence[bytes]:
-    """Return the lines of a file as `parts` files with the same number of lines, give or take one."""
+    """Divide the lines of a file into `parts` files. Their numbers of lines differ by at most one."""
     lines = file.splitlines(keepends=True)
     return [b"".join(lines[len(lines) * n // parts : len(lines) * (n + 1) // parts]) for n in range(parts)]

@@ -14,8 +14,8 @@ from chalicelib.monitoring import readiness
 from chalicelib.monitoring.readiness import Checks
 from chalicelib.services import Services, services
 
-# What a caller may see. While no token can be looked up, a caller with a token sees why the database does not work. Any
-# other route tells such a caller the same in its 503.
+# What a caller may see. While no token can be looked up, a caller with a token sees why the database does not work. The
+# 503 of any other route shows the same reason.
 STATUS, PROBLEM, ALL = "status", "problem", "all"
 routes = Blueprint(__name__)
 

@@ -57,7 +57,7 @@ def list_loads() -> dict[str, object]:
     grace = services().settings.orphan_grace
     with services().database.session() as session:
         loads = history.listed(session, filters, limit=limit + 1, before=before, grace=grace)
-    page = FirstRecords(limit)  # fewer than `limit` loads if an answer has no room for more
+    page = FirstRecords(limit)  # fewer than `limit` loads if a response has no room for more
     for load in loads:
         page.add(timestamps.shown(vars(load)))
     more = str(page.records[-1]["id"]) if len(page.records) < len(loads) else None

@@ -134,8 +134,8 @@ def _response(
 
 
 def _reading(request: Request) -> AbstractContextManager[Session]:
-    """Lend a session for a report. A report of a department that is named needs several statements, which must see one
-    snapshot. Any other report needs one statement, which takes a quarter of the time of a transaction."""
+    """Lend a session for a report. If the request names a department, the report needs several statements, which must
+    see one snapshot. Any other report needs one statement, which takes a quarter of the time of a transaction."""
     database = services().database
     return database.transaction(SNAPSHOT) if DEPARTMENT.name in query_values(request) else database.session()
 

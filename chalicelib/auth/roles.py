@@ -28,8 +28,8 @@ ROWS = "rows"  # the name of the right to see rows
 
 @dataclass(frozen=True)
 class Rights:
-    """What the holder of a token may do. `rows` is whether the token was given the right to see rows. The highest role
-    includes this right."""
+    """Says what the holder of a token may do. `rows` says whether the token was given the right to see rows. The
+    highest role includes this right."""
 
     role: Role
     rows: bool = False
@@ -41,7 +41,7 @@ class Rights:
 
 @dataclass(frozen=True)
 class Need:
-    """What a caller needs for an action: a role, or, if `or_rows` is true, the right to see rows instead."""
+    """Says what a caller needs for an action: a role. If `or_rows` is true, the right to see rows is enough, too."""
 
     role: Role
     or_rows: bool = False
@@ -53,4 +53,4 @@ class Need:
         return f"the role {self.role.value}" + (f" or the right {ROWS}" if self.or_rows else "")
 
 
-REJECTED_ROWS = Need(Role.WRITER, or_rows=True)  # whoever sends rows has to see which of them were rejected
+REJECTED_ROWS = Need(Role.WRITER, or_rows=True)  # a sender of rows has to see which rows were rejected

@@ -21,8 +21,8 @@ _NOBODY = bytes(32)  # a digest for unknown ids, so that an unknown id and a wro
 
 
 class NewToken(TypedDict):
-    """`token` is the whole token. It is shown only once, because the database does not keep the secret. `rows` is
-    whether the token may see rows."""
+    """`token` is the whole token. It is shown only once, because the database does not keep the secret. `rows`
+    says whether its holder may see rows."""
 
     id: str
     role: str

@@ -28,7 +28,7 @@ ROOT = "backups/"
 _FORMAT = 1  # the version of the format of manifests
 _KEPT = 1000  # manifests that a process keeps in memory
 _READERS = 8  # threads that read the manifests of a page
-_STEP = timedelta(microseconds=1)  # between two names that follow each other
+_STEP = timedelta(microseconds=1)  # the smallest difference between the times of two names
 _PARTS = timedelta(days=1), timedelta(days=30), None
 _EARLY = "1001"
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -188,13 +188,13 @@ def names(bucket: Bucket, now: datetime | None = None) -> list[str]:
 
 
 def _following(bucket: Bucket, before: str | None, now: datetime) -> Iterator[str]:
-    """Yield the names that follow `before` in the order of `names`. Most callers need only the first ones, so the
-    function lists them in parts, beginning with the newest day."""
+    """Yield the names that follow `before` in the order of `names`, or all names if `before` is None. Most callers need
+    only the first names, so the function lists the names in parts, beginning with the newest day."""
     ahead = timestamps.name(now + AHEAD + _STEP)  # names from this one on are in the future
     if before is None or before < ahead:
         end = ahead if before is None else before
         for part in _PARTS:
-            # Such an early year has no earlier names that are worth a list of their own.
+            # Names before the year 1001 are not divided further, because the subtraction could fail.
             first = timestamps.name(instant(end) - part) if part and end > _EARLY else ""
             yield from sorted(filter(is_name, bucket.folders(ROOT, first=first, end=end)), reverse=True)
             if not first:
@@ -276,8 +276,8 @@ def _page(bucket: Bucket, limit: int, before: str | None) -> tuple[list[tuple[Ma
 
 @lru_cache(_KEPT)
 def _kept(bucket: Bucket, name: str, _modified: datetime) -> Manifest | None:
-    """Return the same as `read`. The process keeps the result, because nobody changes a manifest. If somebody does, its
-    modification time changes, too."""
+    """Return the same as `read`. The process keeps the result for this modification time. A manifest that was changed
+    has another one, so it is read again."""
     return read(bucket, name)
 
 
@@ -293,8 +293,8 @@ def _stored(bucket: Bucket, chosen: Sequence[str]) -> dict[str, datetime]:
 
 
 def _times(bucket: Bucket, consecutive: Sequence[str]) -> dict[str, datetime]:
-    """Return the modification times like `_stored`. `consecutive` has the names of restore points that follow each
-    other in S3's list, newest first."""
+    """Return the modification times that `_stored` describes. `consecutive` has the names of restore points that follow
+    each other in S3's list, newest first."""
     if not consecutive:
         return {}
     wanted = {key(name) for name in consecutive for key in (manifest_key, verified_key)}

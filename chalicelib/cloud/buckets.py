@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 from chalicelib.cloud.object_streams import ObjectStream, Writer, s3_errors
 from chalicelib.core.streams import skip
 
-_MARKERS = 10  # more delete markers of one key than this are rare
+_MARKERS = 10  # a key rarely has more delete markers than this
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Bucket:
 
     def folders(self, prefix: str, *, first: str = "", end: str = "") -> list[str]:
         """Return the names of the folders directly below `prefix`, in byte order. `prefix` is empty or ends in `/`.
-        The names are not below `first`. They are below `end`, if it is given."""
+        With `first`, the list begins with this name. With `end`, the list ends before this name."""
         names: list[str] = []
         with s3_errors(f"s3://{self.name}"):
             pages = self._client().get_paginator("list_objects_v2")
@@ -187,8 +187,8 @@ class Bucket:
         return any(marker["Key"] == key for marker in newest.get("DeleteMarkers", ()))
 
     def has_versions(self, key: str) -> bool:
-        """Return whether any version of `key` exists. A delete marker is no version. The result is True if very many
-        delete markers make it uncertain. Raises StorageUnavailable."""
+        """Return whether any version of `key` exists. A delete marker does not count as a version. The result is also
+        True if the key has so many delete markers that versions may follow them. Raises StorageUnavailable."""
         with s3_errors(self.url(key)):
             # `key` comes first in the list of all keys that begin with it.
             page = self._client().list_object_versions(Bucket=self.name, Prefix=key, MaxKeys=_MARKERS)
@@ -248,7 +248,7 @@ class Bucket:
 
     def presigned_get(self, key: str, *, seconds: int) -> str:
         """Return a URL with which any client may read the object. A browser saves the object as a file, and no cache
-        may store it.
+        may store the response.
 
         The URL has the rights of the function that signs it. The URL expires after `seconds`, or earlier if the
         function's credentials expire earlier. The object does not have to exist. Raises StorageUnavailable.

@@ -94,8 +94,8 @@ def waiting_for_room(connect: Callable[[], T], patience: float) -> T:
 
 
 def _instant(text: str) -> Any:
-    """Parse a timestamp as Postgres writes it. pg8000 parses it with `strptime`, which takes ten times as long. It also
-    parses what a `datetime` cannot hold, such as `infinity`."""
+    """Parse a timestamp in the form of Postgres. `fromisoformat` is ten times as fast as the parser of pg8000. But only
+    the parser of pg8000 accepts values that a `datetime` cannot hold, such as `infinity`."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:

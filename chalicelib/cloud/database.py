@@ -30,7 +30,8 @@ CONNECT_TIMEOUT = 3.0
 ROLLBACK_TIMEOUT = 2.0
 AWAKE = 30.0  # an idle connection is kept awake so often; `migrations.limits` says when Postgres ends it
 _CANCEL_AHEAD = 0.5  # seconds; the server cancels a statement this long before the socket would time out
-_SIMILAR = 300  # milliseconds, less than _CANCEL_AHEAD; statement timeouts that differ by less need not be set again
+# A statement timeout is not set again if it would change by at most this many milliseconds. Less than _CANCEL_AHEAD.
+_SIMILAR = 300
 # When a function is killed, the Postgres process of the connection still holds the locks. By default, this process
 # notices the death of the client only when it sends data. A merge sends nothing for minutes. If the network does not
 # report that the client is gone, hours may pass. With these parameters, Postgres notices within half a minute.

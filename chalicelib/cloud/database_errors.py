@@ -1,5 +1,5 @@
-"""Converts the errors of Postgres to our own errors. A sentence says what is wrong with a database that cannot serve
-requests."""
+"""Converts the errors of Postgres to our own errors. If the database cannot serve requests, the text of the new error
+says why."""
 
 from chalicelib.core import deadline
 from chalicelib.core.errors import Conflict, DatabaseUnavailable, LockTimeout, OutOfTime, TooManyConnections
@@ -10,7 +10,7 @@ _FULL = "53300"
 # The first characters of the SQLSTATEs that a server sends if it cannot process statements now. The SQLSTATE 25006
 # comes from a primary that became a read-only standby.
 _AWAY = ("08", "53", "57P", "58", "XX", "25006")
-# What is wrong, by the first characters of the SQLSTATE. The first entry that fits counts.
+# Maps the first characters of an SQLSTATE to a sentence that says what is wrong. The first entry that fits counts.
 _SENTENCES = {
     "53100": "the disk of the database is full",
     "53200": "the database is out of memory",
@@ -28,8 +28,8 @@ _SENTENCES = {
 
 
 def translated(error: Exception) -> Exception:
-    """Return our own error for an error that the server sent during a statement. An error that stands for a bug or a
-    violated constraint is returned itself, without the values that it quotes: retrying would not help."""
+    """Return our own error for an error that the server sent during a statement. If a retry cannot help, because of a
+    bug or a violated constraint, return the error of the server without the values that it quotes."""
     state = sqlstate(error)
     if state == "57014" and deadline.limited():
         return OutOfTime("the database did not finish in time")
@@ -43,8 +43,8 @@ def translated(error: Exception) -> Exception:
 
 
 def refused(error: Exception) -> DatabaseUnavailable:
-    """Return our own error for an error that came instead of a connection: TooManyConnections if the server has no room
-    for another connection, otherwise DatabaseUnavailable."""
+    """Return our own error for an error that occurred while a connection was opened: TooManyConnections if the server
+    has no room for another connection, otherwise DatabaseUnavailable."""
     return _unavailable(sqlstate(error), "the database refused the connection")
 
 

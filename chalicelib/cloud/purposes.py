@@ -1,9 +1,9 @@
 """Says what a connection to the database is for: the API, files or schedules.
 
 The purposes share the connections of one database role. A burst of requests must not take the connections that files
-and schedules need. So the API keeps to its share, and answers 503 beyond it, because its clients can repeat a request.
-Files and schedules wait until a connection is free, because each of their failed attempts brings a load closer to the
-dead-letter queue. Postgres shows the purpose of a connection as its `application_name`.
+and schedules need. So the API uses at most its share of the connections. Further requests get 503, because clients
+can repeat a request. Files and schedules wait until a connection is free, because each failed attempt brings a load
+closer to the dead-letter queue. Postgres shows the purpose of a connection as its `application_name`.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ _APP = "hireflow"
 _INGEST = "ingest"
 _LONG = {_INGEST, "backup", "sweep", "redrive"}  # functions that have at least five minutes
 _PATIENCE, _SHORT_PATIENCE = 60.0, 10.0  # seconds
-_TRUST = 1.0  # seconds; a busy function of the API saves most of its pings, which are a part of a short request
+_TRUST = 1.0  # seconds; so a busy API sends few pings, which would make short requests noticeably slower
 
 
 @dataclass(frozen=True)
 class Purpose:
-    """`name` is the `application_name` of the connections. `patience` is the time in seconds to wait for a connection
-    if the server has no room for another one. `share` is the largest number of connections with this name; None means
-    that there is no limit. For `trust` seconds after a response, a connection is used without a ping."""
+    """Says how connections are used. `name` is their `application_name`. `patience` is the time in seconds to wait for
+    a connection if the server has no room for another one. `share` is the largest number of connections with this name;
+    None means that there is no limit. For `trust` seconds after a response, a connection is used without a ping."""
 
     name: str = _APP
     patience: float = 0.0

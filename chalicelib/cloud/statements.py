@@ -2,8 +2,8 @@
 
 pg8000 looks for the parameters of a statement character by character. For a long statement, this takes a millisecond,
 which is more than most statements take in Postgres. And pg8000 waits for three responses for each such statement: to
-Parse, to Describe and to Execute. Postgres also accepts all messages at once. For a short statement, most of the time
-is the waiting.
+Parse, to Describe and to Execute. This waiting takes most of the time of a short statement. Postgres also accepts all
+messages at once, so this module sends them together, and waits once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from typing import Any
 import pg8000.core
 import pg8000.native
 
-_MOST = 256  # parsed statements in memory; a function runs far fewer, except for those that name a single load
+_MOST = 256  # parsed statements in memory; a function has fewer, not counting those with the tables of a single load
 _COUNT, _LENGTH = Struct("!H"), Struct("!i")
 _NUL = b"\0"
 _PARSE, _BIND, _DESCRIBE = b"P", b"B", b"D"
@@ -22,7 +22,7 @@ _PORTAL = b"P" + _NUL  # the unnamed portal
 
 
 class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has no types
-    """A connection that remembers how statements were parsed, and waits once for each statement."""
+    """A connection that remembers how statements were parsed, and waits only once for each statement."""
 
     def run(self, sql: str, stream: Any = None, **params: Any) -> Any:
         if not params and stream is None:

@@ -41,8 +41,8 @@ class Wire:
         return wrapped
 
     def is_quiet(self) -> bool:
-        """Return whether the server has sent nothing that was not read yet. The end of a connection also counts as
-        sent."""
+        """Return whether everything that the server has sent was read. If the server has ended the connection, the
+        result is False."""
         poll = select.poll()
         poll.register(self.socket, select.POLLIN)
         return not poll.poll(0)

@@ -58,7 +58,8 @@ class Reason:
 
 @lru_cache(maxsize=1024)
 def _plain(reason: Reason, field: str | None) -> Problem:
-    """Return the problem for a reason without values. A file may have the same problem in each of its rows."""
+    """Return the problem for a reason without values. The result is cached, because a file may have the same problem in
+    each of its rows."""
     return Problem(field, reason.code, str(reason).format(), reason.general.format() if reason.general else None)
 
 

@@ -6,8 +6,8 @@ these numbers, and the API also counts its connections (`cloud.purposes`).
 
 FILES = 20  # loads at the same time; further loads would only wait for locks and for the CPU of the database
 OF_OTHERS = 2  # instances of each other function; a schedule may start a second one while the first one still runs
-# The functions besides `ingest` and the API that log in with the role of the functions. `migrate` logs in as the owner
-# of the database, and `verify` reads only S3.
+# How many functions besides `ingest` and the API log in with the database role of the functions. `migrate` does not:
+# it logs in as the database owner. `verify` reads only S3.
 OTHERS = 6
 
 
@@ -23,6 +23,6 @@ def of_files_and_api(connections: int, others: int) -> tuple[int, int]:
 
 
 def of_api(connections: int) -> int:
-    """Return how many connections the API may have at most. At least two connections of five are for the API."""
+    """Return how many connections the API may have at most. At least two fifths of the connections are for the API."""
     _, api = of_files_and_api(connections, OTHERS)
     return max(api, 2 * connections // 5, 1)

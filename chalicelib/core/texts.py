@@ -53,6 +53,6 @@ def bare_name(text: str) -> str:
 
 @cache
 def _dropped() -> str:
-    """Return all characters that `stripped` removes. The search takes some milliseconds, so it waits for the first text
-    that is not ASCII. No such character lies beyond U+FFFF."""
+    """Return all characters that `stripped` removes. The search for them takes some milliseconds, so it runs only when
+    the first text comes that is not ASCII. No such character lies beyond U+FFFF."""
     return "".join(re.findall(rf"[\s{INVISIBLE}]", "".join(map(chr, range(0x10000)))))

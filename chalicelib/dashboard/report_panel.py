@@ -11,7 +11,7 @@ from chalicelib.reports import queries
 from chalicelib.reports.declaration import Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import TOP, YEARS
 
-# A table has at most this many rows, and a download has all rows. A chart has at most so many departments or years.
+# A table has at most this many rows, and a download has all rows. A chart has at most this many departments or years.
 MAX_ROWS = 200
 
 

@@ -28,7 +28,7 @@ _OTHER_ORDER = (
     " file"
 )
 _OTHER_COLUMNS = ", but not all columns of the rows above it: send the rows below it as another file"
-# The next two agree with `bare_name` for ASCII: letters are compared without their case, and these bytes not at all.
+# For ASCII, these two bytes objects do the same as `bare_name`: they ignore the case of letters and certain characters.
 _LOWER = bytes(range(256)).lower()
 _NOT_COMPARED = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f_-\"'`[]\\"
 _UNSEEN = re.compile(rf"[\s{QUOTES}{INVISIBLE}]+")
@@ -129,8 +129,8 @@ def repeats_header(dataset: Dataset, layout: CsvLayout, raw: bytes, fields: Sequ
 
 @cache
 def _ascii_names() -> re.Pattern[bytes]:
-    """Return the pattern of the names of all columns, in the form that `bare_name` returns. A record in ASCII can have
-    no other names."""
+    """Return the pattern of the names of all columns, in the form that `bare_name` returns. A record in ASCII can
+    contain no other names of columns."""
     return re.compile(b"|".join(re.escape(name).encode() for name in _all_names() if name.isascii()) or rb"(?!)")
 
 

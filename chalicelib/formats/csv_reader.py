@@ -159,7 +159,7 @@ class Reader:
             yield Skipped(self._line - lines, lines)
 
     def _rejected_run(self) -> RejectedRun | None:
-        """Take a run of rejected lines as one token, or return None if there is none."""
+        """Take a run of rejected lines as one token. Return None if no such run begins here."""
         if self._is_first or len(self._buffer) > MAX_RECORD:  # the buffer may have a line that is too long
             return None
         for pattern, problem in self._shapes:

@@ -1,4 +1,4 @@
-"""Defines the tokens that a file is read as, and the positions between them."""
+"""Defines the tokens into which a file is divided, and the positions between records."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,9 +10,10 @@ from chalicelib.formats.csv_patterns import Decimals
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position between two records, from which another reader can continue.
+    """A position between two records, from which another CSV reader can continue.
 
-    `offset` and `lines` are the bytes and physical lines before it. `records` is true if there is a record before it.
+    `offset` and `lines` are the numbers of bytes and physical lines before the position. `records` is true if there is
+    a record before the position.
     """
 
     offset: int = 0
@@ -42,7 +43,7 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record with its fields, or with the problem because of which it cannot be split. It begins on `line` and has
+    """One record with its fields, or with the problem that prevents splitting the record. It begins on `line` and has
     `lines` physical lines. `fields` has a field for each column of the dataset, and None for a column that the record
     leaves out.
 

@@ -1,7 +1,7 @@
-"""Reads runs of lines that are rejected for the same reason: the number of their fields, or a quote inside a field.
+"""Reads runs of lines that are rejected for the same reason: a wrong number of fields, or a quote inside a field.
 
-A file of garbage has very many such lines. When its rejects are no longer recorded, a run of them is counted at once,
-because to make a record of each line takes most of the time of a load.
+A file of garbage has very many such lines. When further rejects are only counted, all lines of a run are counted
+together. A record for each line would take most of the time of the load.
 """
 
 import re
@@ -36,7 +36,7 @@ class RejectedRun:
     def distinct(self) -> Iterator[tuple[bytes, int]]:
         """Yield each distinct line without its line end, and how often it occurs."""
         if self.data.isascii() and b"\0" not in self.data:
-            yield b"", self.lines  # all lines have no problem but `problem`, so their texts do not matter
+            yield b"", self.lines  # no line has any other problem, so the texts do not matter
             return
         for raw, times in Counter(self.data.split(b"\n")[:-1]).items():
             yield raw.removesuffix(b"\r").removesuffix(b"\r"), times
@@ -44,11 +44,11 @@ class RejectedRun:
 
 @cache
 def shapes(delimiter: bytes, width: int) -> tuple[tuple[re.Pattern[bytes], Problem], ...]:
-    """Return patterns of runs of lines, with the problem of these lines: too few fields, too many, and a quote inside
-    the only field. `width` is the right number of fields.
+    """Return patterns of runs of lines, each with the problem of these lines: too few fields, too many fields, or a
+    quote inside the only field. `width` is the right number of fields.
 
-    The patterns match only lines that are neither blank nor a header. A header has names at all places, whichever
-    delimiter separates them, so no line has another delimiter than `delimiter`.
+    The patterns match only lines that are neither blank nor a header. Another delimiter may separate the names
+    of a header. So the patterns match no line that contains another delimiter than `delimiter`.
     """
     d, other = re.escape(delimiter), rb'[^"\n' + _DELIMITERS + rb"]*+"
     visible = rb"[\x00\x21\x23-\x2b\x2d-\x3a\x3c-\x7b\x7d\x7e\xf8-\xff]"

@@ -1,5 +1,5 @@
 """Makes a relation of the rows of a request. Postgres gets each column as the text of one array, which is a parameter
-of the statement. It reads arrays in half the time that it needs for JSON, and Python writes them faster, too."""
+of the statement. Postgres reads arrays in half the time that it needs for JSON, and Python writes them faster, too."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def array(values: Sequence[Value | None]) -> str:
     types = set(map(type, values))
     if types == {int}:
         return f"{{{','.join(map(str, values))}}}"
-    if types == {str}:  # loops in C, because most columns are texts or numbers without NULL
+    if types == {str}:  # this branch loops in C, because most columns are like this
         texts = list(map(str, values))
         together = "".join(texts)
         quoted = texts if '"' not in together and "\\" not in together else map(_escaped, texts)

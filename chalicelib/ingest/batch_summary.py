@@ -1,4 +1,4 @@
-"""Makes the answer to a batch of rows: the counts, and the rejected rows."""
+"""Makes the response to a batch of rows: the counts, and the rejected rows."""
 
 from typing import NotRequired, TypedDict
 
@@ -7,7 +7,7 @@ from chalicelib.ingest.rows import Upload
 
 
 class RejectedRow(TypedDict):
-    """A rejected row of a batch. `index` counts from 0; `row` is the row as it was sent."""
+    """A rejected row of a batch. `index` counts from 0. `row` is the row as it was sent, if the response has room."""
 
     index: int
     reasons: list[str]
@@ -32,7 +32,7 @@ class BatchSummary(TypedDict):
 
 def summary(upload: Upload) -> BatchSummary:
     """Return the summary of a request. The counts are always complete. If there is no room for all rejected rows, the
-    reasons of as many rows as possible are shown, and then the first of these rows as they were sent."""
+    summary has the reasons of as many rows as possible. The rest of the room is for the first of these rows as sent."""
     counts = upload.counts
     rejected, is_whole = _rejected(upload)
     found: BatchSummary = {

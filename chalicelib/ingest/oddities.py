@@ -36,7 +36,7 @@ class Oddities:
                 self._words[word] += 1
 
     def add_reject(self, line: int, raw: bytes, problems: Sequence[Problem], times: int = 1) -> None:
-        """Count a rejected record, if it is undecodable. It occurs `times` times, from `line` on."""
+        """Count a rejected record if it is undecodable. The record occurs `times` times, first on `line`."""
         if any(map(is_undecodable, problems)) or is_wide(raw):
             is_known = self.undecodable >= _MOST_GUESSES
             encoding = self._likely() if is_known else likely_encoding(raw, is_first=line == 1)

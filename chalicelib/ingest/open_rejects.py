@@ -57,7 +57,7 @@ def resolve(session: Session, dataset: Dataset, table: str) -> None:
 def resolving(dataset: Dataset, rows: str) -> str:
     """Return the part of a WITH clause that does the work of `resolve` for a few rows. `rows` is another part of the
     clause."""
-    # The array makes Postgres look up each id in the index. For a join, it may read all open rejects of the dataset.
+    # The array makes Postgres look up each id in the index. A join might read all open rejects of the dataset.
     return _resolving(dataset, f"= ANY (ARRAY(SELECT id FROM {rows}))")
 
 

@@ -2,8 +2,8 @@
 a JSON object.
 
 BigQuery (NEWLINE_DELIMITED_JSON, autodetect) and DuckDB load these files without conversion, because every line has the
-same keys with the same types. There is one exception: if a file has more rejects than the limit allows, the last line
-says how many rejects the reject file lacks.
+same keys with the same types. There is one exception: if a load has more rejects than the limit allows, the last line
+of the reject file says how many of them are recorded.
 """
 
 import json
@@ -26,7 +26,7 @@ from chalicelib.ingest.rejects import Reasons, Reject
 _TYPE = "application/x-ndjson"
 READ = 100_000_000  # the most bytes of a reject file that are searched for records to show
 _CHUNK = 64 * 1024
-_LAST = "truncated"  # the member that only the last line of a file with left-out rejects has
+_LAST = "truncated"  # a member that only the last line of an incomplete reject file has
 _WAITS = frozenset({UNKNOWN_PARENT.code})
 
 
@@ -65,8 +65,8 @@ def files_between(bucket: Bucket, dataset: str, since: datetime, until: datetime
 
 
 def files_before(bucket: Bucket, dataset: str, before: datetime) -> Iterator[tuple[str, int]]:
-    """Find the reject files of a dataset that were stored before this time. Yields the key of each file and the id of
-    its load, oldest first."""
+    """Yield the key of each reject file of a dataset that was stored before this time, and the id of its load. The
+    loads that began first come first."""
     last = _dated(dataset, before)
     for listed in bucket.objects(f"{dataset}/"):
         if listed.key > last:
@@ -174,7 +174,7 @@ class RejectFile:
 
 def records(bucket: Bucket, key: str, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the records of a reject file with their numbers, which begin with 1. The first `after` records are skipped.
-    The line that says how many rejects the file lacks is not a record. Raises NotFound, StorageUnavailable."""
+    The last line of an incomplete file is not a record. Raises NotFound, StorageUnavailable."""
     number, rest = 0, b""
     with closing(bucket.open(key, most=READ)) as stream:
         while data := stream.read(_CHUNK):

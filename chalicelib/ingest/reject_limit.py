@@ -20,8 +20,8 @@ class Room:
         return self._lines <= 0 or self._size <= 0
 
     def take(self, size: int) -> None:
-        """Use room for one line of `size` bytes. The last line may be larger than the room that is left, so that the
-        number of bytes alone says whether the room is full."""
+        """Use room for one line of `size` bytes. The last line may be larger than the room that is left. So `is_full`
+        depends only on the lines before, and not on the size of the next line."""
         self._lines -= 1
         self._size -= size
 

@@ -1,7 +1,7 @@
 """Makes the lines of a reject file.
 
-A file may have 100,000 rejects, so a line must be cheap. What all lines of a load have in common, and what all rejects
-with the same problems have in common, is therefore made only once.
+A file may have 100,000 rejects, so a line must be cheap. The part that all lines of a load share is made only once, and
+so is the part that all rejects with the same problems share.
 """
 
 import base64

@@ -106,7 +106,7 @@ def _with_file(summary: RejectSummary, bucket: Bucket, key: str, wanted: Wanted,
             last = number
     except NotFound:
         return summary
-    # The last page may lack rejects: those that were not recorded, and those beyond the bytes that are searched.
+    # The last page may lack rejects: those that were not recorded, and those beyond the first READ bytes of the file.
     is_last_incomplete = following is None and max(found, wanted.after) < summary.rejected
     until = datetime.now(UTC) + timedelta(seconds=URL_SECONDS)
     return replace(

@@ -142,5 +142,5 @@ def _as_text(value: object) -> str | None:
 
 
 def loadable(text: str) -> str:
-    """Return a text that every JSON parser accepts."""
+    """Replace the characters that some JSON parsers refuse with U+FFFD."""
     return _UNLOADABLE.sub("\ufffd", text)

@@ -28,7 +28,7 @@ from chalicelib.loads import claims
 
 class PortionRejects:
     """The rejects of a portion, as lines of the reject file. `reasons` also counts the rejects of earlier portions.
-    `room` is the room that these have left in the reject file."""
+    `room` is the room that the earlier portions have left in the reject file."""
 
     def __init__(self, lines: RejectLines, reasons: Reasons, room: Room) -> None:
         self.reasons = reasons

@@ -73,7 +73,7 @@ class RejectedFile:
 
 _LOAD = ", ".join(f"({{waiting}}) AS {c.name}" if c.name == "waiting" else c.name for c in fields(Load))
 _CONTAINS = "strpos(lower(source), lower(:source)) > 0"
-# This condition is for an ASCII text. It is much faster, which matters if few of a million loads have the text.
+# This condition is for an ASCII text. It is much faster, which matters if few of a million loads contain the text.
 _CONTAINS_ASCII = 'source COLLATE "C" ILIKE :source'
 _SPECIAL, _ESCAPED = re.compile(r"[\\%_]"), r"\\\g<0>"  # the characters with a meaning in a pattern of LIKE
 _CONDITIONS = {

@@ -36,8 +36,8 @@ class OldLoad:
 
 @dataclass(frozen=True)
 class Page:
-    """Some loads in the order of their ids: those of them that may be deleted, the id of the last one, and whether no
-    older loads follow."""
+    """A page of loads in the order of their ids. `loads` has those loads of the page that may be deleted. `last_id` is
+    the id of the last load of the page. If `is_last` is true, no old loads follow."""
 
     loads: tuple[OldLoad, ...]
     last_id: int
@@ -47,8 +47,8 @@ class Page:
 def page(session: Session, after: int, retention: timedelta, most: int) -> Page:
     """Read the next `most` loads whose ids are greater than `after`.
 
-    Loads get their ids in the order of their creation. So the first page without any old load is the last page that is
-    worth reading. A load that was created in the future does not count, because the clock was wrong.
+    Loads get their ids in the order of their creation. So no old loads follow a page whose loads are all young. A load
+    with a creation time in the future does not count as young, because the clock was wrong when it was created.
     """
     rows = session.run(
         f"SELECT l.id, NOT {_IS_YOUNG}, {_MAY_GO}, l.kind, l.source, l.errored_key,"
@@ -64,9 +64,10 @@ def page(session: Session, after: int, retention: timedelta, most: int) -> Page:
 
 
 def delete(session: Session, load_ids: Sequence[int], retention: timedelta) -> int:
-    """Delete these loads, except those that were reopened since they were read. Return the number of deleted loads.
+    """Delete these loads, except those that something needs again, for example because they were reopened meanwhile.
+    Return the number of deleted loads.
 
-    The foreign keys of Postgres also delete the open rejects of these loads.
+    Postgres also deletes the open rejects of these loads, because a foreign key says so.
     """
     return session.affected(
         f"DELETE FROM loads l WHERE l.id = ANY(CAST(:ids AS bigint[])) AND {_MAY_GO}",
@@ -76,7 +77,7 @@ def delete(session: Session, load_ids: Sequence[int], retention: timedelta) -> i
 
 
 def cursor(session: Session) -> int:
-    """Return the id of the load at which the last pruning has stopped."""
+    """Return the id of the load at which the last pruning stopped."""
     return int(session.scalar("SELECT pruned_to FROM landing_sweep"))
 
 

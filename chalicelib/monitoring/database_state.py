@@ -9,15 +9,14 @@ from chalicelib.core.errors import HireflowError
 
 SECONDS = 4.0  # the longest time that the examination takes
 # A response to a ping does not show that the disk has space. The rows of this statement do not fit into the memory that
-# it may use, so Postgres writes them to a temporary file. This takes some milliseconds. It changes no table, and it
-# also works on a standby.
+# it may use, so Postgres writes them to a temporary file. This takes some milliseconds, and changes no table.
 _WRITE_A_FILE = "SET LOCAL work_mem = '64kB'; SELECT count(*) FROM generate_series(1, 10000)"
 
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """`problem` says why the database cannot serve requests; it is None if the database works. If `answers` is true,
-    the database runs statements, so at least some reads work."""
+    """The state of the database. `problem` says why the database cannot serve requests, and is None if the database
+    works. If `answers` is true, the database runs statements, so at least some reads work."""
 
     problem: str | None = None
     answers: bool = True

@@ -1,8 +1,8 @@
-"""Deletes the reject files that are older than the setting REJECT_RETENTION_DAYS says, and stops tracking their open
-rejects. Their loads keep their counts and reasons.
+"""Deletes the reject files that are older than the setting REJECT_RETENTION_DAYS allows, and stops tracking the open
+rejects in these files. The loads keep their counts and reasons.
 
-On AWS, a lifecycle rule of the errored bucket has the same limit. It rounds up to the next midnight, so the sweep
-comes first.
+On AWS, a lifecycle rule of the errored bucket also expires these files. S3 rounds this time up to the next midnight, so
+the sweep deletes the files first.
 """
 
 import time
@@ -16,7 +16,7 @@ from chalicelib.core.timestamps import Clock, utc_now
 from chalicelib.ingest import open_rejects
 from chalicelib.ingest.reject_files import files_before
 
-SECONDS = 20.0  # that one sweep spends on this task; the next sweep continues
+SECONDS = 20.0  # seconds that one sweep spends on this task; the next sweep continues
 _AT_ONCE = 100  # files; each of them may have 100,000 open rejects
 
 
@@ -39,6 +39,7 @@ def expire(
 
 
 def _expired(errored: Bucket, before: datetime) -> Iterator[tuple[str, int]]:
-    """Yield the files of every folder, because a dataset that is not declared any more has left files, too."""
+    """Yield the keys of the expired files and the ids of their loads. Search every folder, because also a dataset that
+    is not declared any more may have left files."""
     for folder in errored.folders(""):
         yield from files_before(errored, folder, before)

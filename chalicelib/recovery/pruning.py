@@ -1,4 +1,4 @@
-"""Prunes the history: deletes the loads that ended longer ago than the setting LOAD_RETENTION_DAYS says.
+"""Prunes the history: deletes the loads that ended longer ago than the setting LOAD_RETENTION_DAYS allows.
 
 The load of an object is deleted only when the landing bucket has no version of the object's key any more. So pruning
 never makes the product load a file again:
@@ -8,8 +8,9 @@ never makes the product load a file again:
 
 A version that S3 has deleted cannot come back: a copy of it is a new version, and gets a new load.
 
-The pruning reads the loads in the order of their ids. It has a budget, and stores in the database where it has stopped.
-At the end it begins again, because a load that had to stay may be deleted later.
+The pruning reads the loads in the order of their ids. After each page, it stores in the database how far it has come.
+When its budget is used up, the next pruning continues there. After the last load, the pruning begins again with the
+first load, because a load that had to stay may be deleted later.
 """
 
 import logging
@@ -54,7 +55,8 @@ def prune(
     """Delete loads that ended longer ago than `retention`, with their reject files. Return the number of deleted loads.
 
     `unrestored` returns the restore point whose restore the next backup looks for in the history (see `backups.run`).
-    Its restores stay. If S3 is unavailable, this pruning ends, and the next one continues. Raises DatabaseUnavailable.
+    The loads that have restored this point stay. If S3 is unavailable, this pruning ends, and the next one continues.
+    Raises DatabaseUnavailable.
     """
     with database.session() as session:
         if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
@@ -81,7 +83,7 @@ class _OutOfLookups(Exception):
 @dataclass
 class _Objects:
     """Finds out whether a load has to stay because of its object. `lookups` is the number of requests to S3 that are
-    left. None is sent after the time `until` of time.monotonic()."""
+    left. No request is sent after the time `until` of time.monotonic()."""
 
     landing: Bucket
     unrestored: Callable[[], str | None]
@@ -90,7 +92,7 @@ class _Objects:
     _exists: dict[str, bool] = field(default_factory=dict)  # whether a source has any version
 
     def need(self, load: OldLoad) -> bool:
-        """Raises _OutOfLookups, Unavailable."""
+        """Return whether the load has to stay. Raises _OutOfLookups, Unavailable."""
         if load.kind == _NO_OBJECT:
             return False
         if load.restored is not None and load.restored == self._point:
@@ -136,7 +138,7 @@ class _Pruning:
 
     def _expired(self, page: Page) -> tuple[list[OldLoad], int, Unavailable | None]:
         """Return the loads of a page that nothing needs, the id up to which the loads were examined, and the error if
-        S3 is unavailable. A load about which S3 gives no answer stays until the history is read again."""
+        S3 is unavailable. If the request to S3 fails, the load stays until the pruning begins again."""
         expired: list[OldLoad] = []
         for load in page.loads:
             try:

@@ -32,7 +32,7 @@ def with_version(session: Session, report: Report, span: Span, scope: Scope) -> 
     The JSON text has the rows of the report as a list of objects with the columns of the variant. If the report has a
     `member`, the text is an object with that list.
 
-    Raises Unprocessable if the text would be too large for an answer.
+    Raises Unprocessable if the text would be too large for a response.
     """
     columns = report.variants[span].columns
     names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]

@@ -105,7 +105,7 @@ def token_list(context: typer.Context, as_json: Json = False) -> None:
 
 def _token_row(entry: dict[str, Any]) -> list[Cell]:
     created, revoked = (Moment(entry[name]) if entry[name] else None for name in ("created_at", "revoked_at"))
-    rows = "yes" if entry.get("rows") else "no"  # a stage of an earlier release does not send `rows`
+    rows = "yes" if entry.get("rows") else "no"  # a stage of the previous release does not send `rows`
     return [entry["id"], entry["role"], rows, created, revoked, entry["note"]]
 
 

@@ -1,7 +1,7 @@
 """Reserves concurrency of Lambda, so that a burst of requests or events cannot use up the connections of the database.
 
 On AWS, `ingest` and the API get reservations as far as the account's quota allows. On this machine, all functions get
-reservations, as far as the machine can run them.
+reservations. These depend on the number of cores, so that the machine is not overloaded, and on the connections.
 
 Each running instance of a function holds one connection, unless the function runs outside of the network. A reservation
 is also a limit. Events of S3 beyond the limit wait in Lambda's queue. Lambda retries them for six hours, so no attempt
@@ -20,7 +20,7 @@ from infra.deploy.target import Target
 INGEST, API = "ingest", "api_handler"
 _FEWEST = {INGEST: 5, API: 20}  # a smaller limit would do more harm than a burst
 _LEFT = 100  # Lambda does not reserve the last 100 executions of an account. A new account may have a quota of only 10
-_INGEST_OF_CORE, _API_OF_CORE = 2, 8  # workers of this machine; most workers wait for the database most of the time
+_INGEST_OF_CORE, _API_OF_CORE = 2, 8  # workers for each core; a worker waits for the database most of the time
 _QUOTA = "Service Quotas L-B99A9384"  # the quota "Concurrent executions" of Lambda
 
 
@@ -52,7 +52,8 @@ def wanted(connections: int, others: int) -> dict[str, int]:
 def of_machine(connections: int, others: Collection[str], cores: int) -> dict[str, int]:
     """Return the reservations on this machine. `others` are the names of the functions besides `ingest` and the API.
 
-    All functions together stay below the number of connections, as long as this number allows one of each.
+    All functions together stay below the number of connections, if there are enough connections for one instance of
+    each function.
     """
     of_others = shares.OF_OTHERS if connections > shares.OF_OTHERS * (len(others) + 2) else 1
     free = max(connections - 1 - of_others * len(others), 2)

@@ -160,7 +160,10 @@ def invoke_later(target: Target, function: str, payload: Any) -> None:
 
 
 def start_ahead(target: Target, functions: Iterable[str]) -> None:
-    """Let the embedded cloud start workers of functions before the first event comes. Elsewhere, nothing happens."""
+    """Let the embedded cloud start workers of functions before the first event comes.
+
+    On other clouds, a dry run starts nothing.
+    """
     client = target.client("lambda")
     for function in functions:
         _best_effort(client.invoke, FunctionName=deployed_name(target.stage, function), InvocationType="DryRun")

@@ -1,4 +1,4 @@
-"""Gives the responses of API Gateway itself the headers that the responses of the API have.
+"""Adds the headers of `browser_headers` to the responses of API Gateway itself, as far as API Gateway accepts them.
 
 API Gateway responds to some requests without invoking a function, for example with 403 if there is no such route.
 """
@@ -8,14 +8,14 @@ from infra.deploy import project
 from infra.deploy.target import Target
 from infra.locks import attempts
 
-_TYPES = ("DEFAULT_4XX", "DEFAULT_5XX")  # all responses of API Gateway itself that have no type of their own
+_TYPES = ("DEFAULT_4XX", "DEFAULT_5XX")  # these types hold for every kind of response that has no settings of its own
 _PATIENCE = 60  # seconds; API Gateway accepts one deployment in five seconds, and Chalice has just made one
 
 
 def add_headers(target: Target) -> None:
-    """Add the headers, and deploy the API with them. A repetition changes nothing.
+    """Add the headers, and deploy the API with them. A second call leads to the same result.
 
-    `chalice deploy` replaces the whole description of the API, and so removes the headers.
+    This function has to run after each `chalice deploy`, which replaces the whole API and so removes the headers.
     """
     client, api = target.client("apigateway"), project.api_id(target)
     for kind in _TYPES:

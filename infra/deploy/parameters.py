@@ -61,8 +61,8 @@ def of_operations(chosen: Chosen) -> dict[str, str]:
 def of_storage(chosen: Chosen, own: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """Return the computed parameters of the stack `storage`.
 
-    Raises CloudError if the user's own parameters contain a retention of reject files, because the functions delete
-    these files after the time of the setting.
+    Raises CloudError if the user's own parameters contain a retention of reject files. This retention could differ from
+    the setting REJECT_RETENTION_DAYS, by which the functions delete these files.
     """
     if "ErroredDays" in own.get("storage", {}):
         days = own["storage"]["ErroredDays"]

@@ -138,7 +138,7 @@ def _code() -> str:
     )
     folders = ("gate", "objects", "runtime")
     parts = (path for folder in folders for path in sorted((_HERE / folder).glob("*.py")))
-    # The gate's refusals have the headers of `browser_headers`.
+    # The gate adds the headers of `browser_headers` to its refusals, so a change of this file counts, too.
     files = [
         _LOCK,
         ROOT / "chalicelib" / "core" / "browser_headers.py",

@@ -1,8 +1,8 @@
-"""Applies the lifecycle rules of buckets. ministack stores these rules, but never applies them, so the disk would keep
-every deleted restore point for ever.
+"""Applies the lifecycle rules of buckets. ministack stores these rules, but never applies them. Without this module,
+the disk would keep every deleted restore point for ever.
 
 The module supports the rules that `infra.deploy.buckets` makes: the expiry of old versions, of delete markers that hide
-nothing, and of unfinished uploads. The rules must hold for a whole bucket. Other rules are ignored.
+nothing, and of unfinished uploads. A rule must apply to a whole bucket. Other rules are ignored.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-FIRST, EVERY = 600.0, 6 * 3600.0  # seconds until the rules are applied for the first time, and between two times
+FIRST, EVERY = 600.0, 6 * 3600.0  # seconds before the rules are applied first, and until they are applied again
 _AT_ONCE = 1000  # versions that one request deletes
 _log = logging.getLogger("hireflow.lifecycle")
 
@@ -32,10 +32,10 @@ class Entry:
 
 
 def expired(entries: Iterable[Entry], before: datetime | None, *, markers: bool) -> Iterator[Entry]:
-    """Yield the entries that expire. `entries` has all entries of a key together, the newest one first.
+    """Yield the entries that expire. In `entries`, all entries of a key follow each other, the newest one first.
 
-    An old version expires if it was replaced before the time `before`. With `markers`, a delete marker expires if
-    nothing else of its key is left.
+    An old entry expires if it was replaced before the time `before`. With `markers`, a delete marker expires if its key
+    has no other entry left.
     """
     for _, of_key in groupby(entries, lambda entry: entry.key):
         kept: list[Entry] = []  # the first one is the latest
@@ -85,7 +85,7 @@ def _entries(s3: Any, bucket: str) -> Iterator[Entry]:
             for name, is_marker in (("Versions", False), ("DeleteMarkers", True))
             for found in page.get(name, ())
         ]
-        # The times have whole seconds, so they alone would not tell which entry is the latest.
+        # The times are in whole seconds, so they alone do not show which entry is the latest.
         newest_first = sorted(listed, key=lambda entry: (entry.is_latest, entry.modified), reverse=True)
         yield from sorted(newest_first, key=lambda entry: entry.key)
 

@@ -17,9 +17,9 @@ Groups = Callable[[], Iterator[Json]]
 
 
 def trim(group: Json, now: int, most: int = MOST) -> None:
-    """Delete the events of a log group that are older than its retention, and all but its `most` newest events. Events
-    of the same millisecond as the oldest of these are kept, too. Delete the streams that lose all their events. `now`
-    is in milliseconds since 1970."""
+    """Delete the events of a log group that are older than the retention of the group. If more than `most` events are
+    left, delete the oldest ones. Events of the same millisecond as the oldest kept event stay, too. Delete the streams
+    that have no event left. `now` is in milliseconds since 1970."""
     before = now - _DAY * group["retentionInDays"] if group.get("retentionInDays") else 0
     streams = group["streams"]
     times = sorted(event["timestamp"] for stream in streams.values() for event in stream["events"])
@@ -27,7 +27,7 @@ def trim(group: Json, now: int, most: int = MOST) -> None:
     for name, stream in list(streams.items()):
         events = stream["events"]
         if not events and stream["creationTime"] >= before:
-            continue  # nothing was written to this stream yet
+            continue  # the stream is new, and nothing was written to it yet
         kept = [event for event in events if event["timestamp"] >= since]
         if not kept:
             del streams[name]
@@ -41,6 +41,6 @@ async def trimming(
     """Trim all log groups every `every` seconds, until the task is cancelled. `lock` protects the lists of events."""
     while True:
         await asyncio.sleep(every)
-        with lock, suppress(RuntimeError):  # a function may write its first line now, and so create its group
+        with lock, suppress(RuntimeError):  # raised if a function creates its group meanwhile
             for group in groups():
                 trim(group, now())

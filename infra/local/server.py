@@ -54,8 +54,8 @@ class Sessions:
 
 
 class Alive:
-    """An application with background tasks, which start and stop with the application. `tasks` start those that run
-    until they are cancelled."""
+    """An application with background tasks, which start and stop with the application. `tasks` has the functions that
+    run as tasks until they are cancelled."""
 
     def __init__(
         self, inner: App, memory: Memory, lambdas: Lambdas, tasks: Sequence[Callable[[], Coroutine[Any, Any, None]]]

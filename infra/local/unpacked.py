@@ -18,7 +18,7 @@ _turn = Lock()
 
 
 def folder_of(archive: bytes) -> Path:
-    """Return the folder with the unpacked archive. Unpack the archive if no earlier call has done this."""
+    """Return the folder with the unpacked archive. Unpack the archive if this folder does not exist yet."""
     shared = Path(tempfile.gettempdir()) / f"code-{sha256(archive).hexdigest()[:16]}"
     with _turn:
         if not shared.exists():

@@ -1,4 +1,5 @@
-"""Tests that every response of a deployed stage has the headers for browsers, also those of API Gateway itself."""
+"""Tests that every response of a deployed stage has the headers for browsers, including the responses of API Gateway
+itself."""
 
 import pytest
 

@@ -19,7 +19,7 @@ def work(cloud: Cloud, stage: str | None) -> Work:
 def test_every_kind_of_work_succeeds(work: Work) -> None:
     work.fill()
     for step in work.steps:
-        for turn in (0, 10, 2):  # a restore and a workbook come in some turns only
+        for turn in (0, 10, 2):  # only some turns have a restore or a workbook
             step(Random(turn), turn)
     assert not work.wrong
     assert {"files, XLSX", "requests", "restores, succeeded", "pages", "verifications"} <= work.done.keys()

@@ -1,4 +1,4 @@
-"""Makes a Postgres server that refuses requests for a real reason."""
+"""Makes Postgres servers that refuse requests because of real faults."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ _SIZE = 160  # MB of the small disk; an empty database takes about half of it
 
 @contextmanager
 def read_only(postgres: Postgres) -> Iterator[None]:
-    """Let new transactions be read-only, as those of a standby are."""
+    """Make new transactions read-only, as on a standby."""
     with closing(connect(postgres.superuser_url)) as admin:
         admin.run(f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = on")
         try:
@@ -29,7 +29,7 @@ def read_only(postgres: Postgres) -> Iterator[None]:
 
 @contextmanager
 def without_room(postgres: Postgres, role: Role) -> Iterator[None]:
-    """Let the server refuse all new connections of a role, because the role has too many."""
+    """Let the server refuse all new connections of a role, as if the role had too many."""
     provision.limit_connections(postgres.superuser_url, role, 0)
     try:
         yield

@@ -38,7 +38,7 @@ class Api:
     def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Response:
         response = self.client.http.request(method, path, headers=headers or {}, body=body)
         text = response.body.decode(errors="replace")  # a workbook is not text, so its bytes cannot all be decoded
-        assert fits(text), "Lambda would not pass on an answer of this size"
+        assert fits(text), "Lambda would not pass on a response of this size"
         is_text = "json" not in response.headers.get("Content-Type", "json")
         parsed = (text if is_text else json.loads(text)) if text else None
         if described().operation(method, path) is not None:

@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of the files; default: %(default)s")
     args = parser.parse_args()
     if args.seconds < 60:
-        parser.error("a run needs at least 60 seconds, or its thirds say nothing")
+        parser.error("a run needs at least 60 seconds: a shorter run does not show growth")
     commands = Commands("local", ROOT, State(_OWN), lambda _: None, env=_SETTINGS)
     with locked(ROOT / ".local-soak.lock", _WAIT, "another run of the soak does not end"):
         commands.clean()

@@ -25,7 +25,7 @@ _CATALOGS = """
     WHERE relkind = 'r' AND relnamespace = 'pg_catalog'::regnamespace
 """
 _STAGING = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE '%staging%'"
-# The owner of the database sees the kind of its own connections only, but the database of all connections.
+# To the database owner, pg_stat_activity shows the database of every connection, but the kind of only its own ones.
 _CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
 

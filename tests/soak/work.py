@@ -1,4 +1,5 @@
-"""Keeps a stage at work: files in every dialect, requests, backups, restores, sweeps and dashboards at the same time.
+"""Keeps a stage at work. At the same time, it sends files in many dialects and requests, opens pages, and runs backups,
+restores, sweeps and verifications.
 
 The ids of all rows come from a limited range, so the tables of the datasets stop growing soon.
 """
@@ -34,8 +35,8 @@ Step = Callable[[Random, int], None]
 
 @dataclass
 class Work:
-    """The work that a stage has done. `wrong` describes what must not happen. `calling` is for how many seconds callers
-    send requests in one step."""
+    """Keeps a stage at work. `done` counts the work by its kind, and `wrong` counts the failures. `calling` is the
+    number of seconds for which callers send requests in one step."""
 
     cloud: Cloud
     seed: int

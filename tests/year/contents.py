@@ -1,6 +1,6 @@
 """Fills a deployed stage with what a year leaves behind: loads, restore points, and objects in the landing bucket.
 
-Nothing runs to make these things. They are written as the product would have written them.
+No function of the product makes these rows and objects. This module writes them in the form in which the product does.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -71,7 +71,7 @@ def functions(cloud: Cloud) -> Iterator[Measure]:
 
 
 def _sweeps(cloud: Cloud) -> Iterator[Measure]:
-    """Sweep until every object was compared and every load that may be deleted is deleted."""
+    """Sweep until the loads of requests that are too old are deleted. Then sweep as after a restart."""
     seconds: list[float] = []
     [[newest]] = cloud.sql("SELECT max(id) FROM loads")
     while _prunable(cloud) and len(seconds) < _MOST_SWEEPS:

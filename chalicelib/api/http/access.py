@@ -1,8 +1,8 @@
 """Authenticates and authorises all requests.
 
 A view is the function of a route. It declares with `needs` which role its callers need, or with `public` that they need
-no role. With `needs_one_of`, the right to see rows is enough, too. The application does not start if a view declares
-none of these.
+no role. A view may also declare with `needs_one_of` that the right to see rows is enough. The application does not
+start if a view declares none of these.
 """
 
 from collections.abc import Callable
@@ -102,7 +102,7 @@ def caller_rights(request: Request) -> Rights:
 
 
 def missing_rights(need: Need, held: Role) -> str:
-    """Return the detail of the 403 for a token of the role `held` that does not meet the need of a route."""
+    """Return the detail of the 403 for a token that does not meet the need of a route. `held` is its role."""
     return f"this request needs {need}, the token has the role {held.value}"
 
 

@@ -10,7 +10,7 @@ from chalicelib.core.answer_size import MAX_ANSWER, fits
 from chalicelib.core.errors import HireflowError
 
 TOO_LARGE = (
-    f"the answer would be larger than {MAX_ANSWER / 1e6:g} MB; the request itself was carried out:"
+    f"the response would be larger than {MAX_ANSWER / 1e6:g} MB; the request itself was carried out:"
     " `GET /loads` shows what was stored"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -20,7 +20,7 @@ _log = logging.getLogger("hireflow.api")
 def as_json(value: object) -> str:
     """Return a value as JSON without ASCII escapes, so that the text has as many bytes as the client receives.
 
-    Only half of a surrogate pair is escaped, because it cannot be encoded. A client can send it with an escape, so a
+    Only a lone surrogate is escaped, because it cannot be encoded. A client can send one as an escape sequence, so a
     response may have to quote it.
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=handle_extra_types)
@@ -28,11 +28,14 @@ def as_json(value: object) -> str:
 
 
 def sendable(response: Response) -> Response:
-    """Return a response whose body is a text. Every route limits its own answers and says what it leaves out. An answer
-    that is too large all the same becomes an error, because the client would get a 502 without any explanation."""
+    """Return the response with a body that is a text or bytes. Raises HireflowError if the text is too large.
+
+    Every route limits its own responses, and says what they leave out. This check finds a response that is too large
+    nevertheless. Without the check, the client would get a 502 without any explanation.
+    """
     if not isinstance(response.body, str | bytes):
         response.body = as_json(response.body)
     if isinstance(response.body, str) and not fits(response.body):
-        _log.error("the answer is too large", extra={"status": response.status_code})
+        _log.error("the response is too large", extra={"status": response.status_code})
         raise HireflowError(TOO_LARGE)
     return response

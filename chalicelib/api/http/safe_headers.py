@@ -1,7 +1,7 @@
 """Adds the headers for browsers to every response of the API.
 
-A view may set one of these headers itself, and then its value counts: a page has a policy of its own, and a browser may
-keep the files that pages load.
+A view may set one of these headers itself, and the value of the view then counts. For example, a page has a policy of
+its own, and a browser may keep the files that pages load.
 """
 
 from collections.abc import Callable

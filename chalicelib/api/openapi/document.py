@@ -30,8 +30,8 @@ first, and responds to some requests itself. The body of such a response is `app
 `message`. For a path or a method that is not in this document, API Gateway responds with {HTTPStatus.FORBIDDEN.value}
 (`Missing Authentication Token`). This document describes its other responses with the words "from API Gateway".
 
-Every response has the headers {_ALWAYS_SENT}. If an operation does not describe
-`Cache-Control`, it is `no-store`.
+Every response of the platform has the headers {_ALWAYS_SENT}. If an operation
+does not describe `Cache-Control`, its value is `no-store`.
 """
 _CORRELATION_ID: Json = {
     "name": correlation.HEADER,

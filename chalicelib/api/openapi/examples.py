@@ -11,9 +11,9 @@ def example(schema: Json, components: Mapping[str, Json]) -> Any:
     """Return the first of the schema's own `examples`. Without `examples`, make an example from the parts of the
     schema.
 
-    An object that is made in this way has all its members but those of special cases, and a list has one item. A number
-    is the least allowed number. Raises LookupError for a text whose schema declares neither an example nor the allowed
-    values.
+    An object that is made in this way has all its members except those of special cases, and a list has one item. A
+    number is the least allowed number. Raises LookupError for a text whose schema declares neither an example nor the
+    allowed values.
     """
     if "examples" in schema:
         return schema["examples"][0]

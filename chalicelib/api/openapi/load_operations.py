@@ -37,10 +37,10 @@ def loads() -> Iterator[Operation]:
         "loads",
         "Show why a load rejected rows",
         about=(
-            f"This needs {REJECTED_ROWS}. `GET /loads/{{load_id}}` has the reasons without rows, for every reader."
+            f"A caller needs {REJECTED_ROWS}. `GET /loads/{{load_id}}` has the reasons without rows, for every reader."
             " The response has the number of rejected rows for each reason, the first open rejects, and the URL of the"
-            " reject file. The reject file has one JSON object per line for each rejected row, for at most"
-            " `REJECT_LIMIT` rows. After the reject file has expired, the response still has the numbers. With"
+            " reject file. The reject file has one JSON object per line for each rejected row, but for at"
+            " most `REJECT_LIMIT` rows. After the reject file has expired, the response still has the numbers. With"
             " `Accept: text/csv`, the response is a CSV file with the rejected rows. You can correct the rows in this"
             " file, and upload the file."
         ),

@@ -61,7 +61,7 @@ OWN_HEADERS: dict[str, Json] = {
         "required": False,
     },
     "X-Truncated": {
-        **_header("`true` if the CSV file lacks requested rejects, because the reject file lacks them", "true"),
+        **_header("`true` if this part lacks requested rejects (see `truncated` in the JSON response)", "true"),
         "required": False,
     },
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),

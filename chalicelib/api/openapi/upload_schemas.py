@@ -187,7 +187,7 @@ UPLOAD_ORDER = closed(
             "type": "integer",
             "minimum": 0,
             "maximum": upload_forms.MAX_SIZE,
-            "description": "the size in bytes; S3 refuses a larger file; a stage may have a lower limit",
+            "description": "the size in bytes; S3 refuses a larger file; a stage may have a lower maximum",
             "examples": [65536],
         },
         **DECLARED,

@@ -16,9 +16,9 @@ down_revision = "0005"
 # objects.
 #
 # The same rule works for an upgraded database. Every object whose event arrived has a load, because earlier releases
-# never deleted loads. So if an object has no load, its event was lost. The very first objects may have lost their events, so the
-# time of the first load would be too late for `starts_at`. The time of the upgrade would be too late as well: the
-# sweep would ignore the objects whose events were lost under the previous release.
+# never deleted loads. So if an object has no load, its event was lost. The events of the very first objects may have
+# been lost, so the time of the first load would be too late for `starts_at`. The time of the upgrade would be too late
+# as well: the sweep would ignore the objects whose events were lost under the previous release.
 #
 # `swept_at` lies in the past, so that the first sweep works like a sweep after an outage, because no sweep ran
 # before.

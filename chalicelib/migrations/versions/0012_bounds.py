@@ -1,5 +1,6 @@
-"""Add the right of a token to see rows, the position of the pruning of old loads, and an index of the loads that are no
-requests. Make the summary of hires faster where nearly every employee belongs to a group of their own."""
+"""Add the right of a token to see rows, the position of the pruning of old loads, and an index of the loads that do
+not come from requests. Make the summary of hires faster if nearly every employee has a department, a job and a quarter
+of their own."""
 
 from alembic import op
 

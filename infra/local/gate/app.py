@@ -182,7 +182,10 @@ def _chunks(head: Head, claim: Signature, secret: str, declared: str) -> Chunks:
 
 
 def _announced(head: Head) -> int:
-    """Return the announced length of the body, or 0. A body in chunks is a little longer than its content."""
+    """Return the announced length of the body's content, or 0 if no valid length is announced.
+
+    A body in chunks is a little longer than its content, so another header announces the length of the content.
+    """
     in_chunks = head.header("x-amz-content-sha256") in _STREAMED
     length = head.header("x-amz-decoded-content-length" if in_chunks else "content-length").strip()
     return int(length) if re.fullmatch(r"[0-9]{1,19}", length) else 0

@@ -23,7 +23,7 @@ EMPTY = sha256(b"").hexdigest()
 PATIENCE = 20.0  # seconds; a request is refused if less than PROGRESS of its body arrives in this time
 PROGRESS = 4096  # bytes
 _AT_ONCE = 1024 * 1024  # bytes; when this many are waiting, a thread computes their hash
-_BEHIND = 8 * _AT_ONCE  # bytes; when this many are waiting, no more is received until the thread is ready
+_BEHIND = 8 * _AT_ONCE  # bytes; when this many are waiting, no more is received until the thread has finished
 _HASHERS = ThreadPoolExecutor(2, "hash")
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 _LONGEST_LINE = 1024

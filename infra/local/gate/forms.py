@@ -41,7 +41,7 @@ class Form:
         self._bucket, self._secret_of, self._now = bucket, secret_of, now
         self._seen = bytearray(b"\r\n")  # then the first boundary follows a line end, as the others do
         self._verified = False
-        self._left, self._most = MOST, LARGEST  # bytes; the file may have `_most`
+        self._left, self._most = MOST, LARGEST  # bytes that may still come, and bytes that the file may have
 
     async def feed(self, data: bytes) -> None:
         self._left -= len(data)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Running(Protocol):
-    """A checksum of all the data that `update` was given so far."""
+    """A checksum of all the data that `update` has got so far."""
 
     def update(self, data: bytes, /) -> None: ...
     def digest(self) -> bytes: ...
@@ -26,7 +26,8 @@ class _Crc32:
 
 
 class _Crc:
-    """A reflected CRC of `size` bytes that begins and ends with all bits inverted. Slow: some 10 MB per second."""
+    """A reflected CRC of `size` bytes that begins and ends with all bits inverted. It is slow: it takes a second for
+    some 10 MB."""
 
     def __init__(self, polynomial: int, size: int) -> None:
         self._size, self._inverted = size, (1 << 8 * size) - 1
@@ -73,7 +74,7 @@ def running(algorithm: str) -> Running | None:
 
 
 def named(headers: dict[str, str]) -> set[str]:
-    """Return the algorithms of the checksums that a request's headers give, announce or ask for."""
+    """Return the algorithms of the checksums that the headers of a request contain, announce or ask for."""
     values = [headers.get("x-amz-sdk-checksum-algorithm", "")]
     announced = headers.get("x-amz-trailer", "").lower().split(",")
     names = (name.strip() for name in (*headers, *announced))

@@ -1,4 +1,4 @@
-"""Takes the data out of the bodies that clients send: plain ones, aws-chunked ones, and forms."""
+"""Extracts the data from the bodies that clients send: plain bodies, bodies in the format aws-chunked, and forms."""
 
 import re
 from typing import Protocol
@@ -8,7 +8,7 @@ from infra.local.objects.stored import Stored
 
 Headers = dict[str, str]
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(?:;.*)?")
-_LONGEST = 64 * 1024  # bytes of a line, or of the headers that follow the chunks
+_LONGEST = 64 * 1024  # the most bytes of a line, or of the headers that follow the chunks
 _BOUNDARY = re.compile(r'boundary=("?)([^";\s]+)\1', re.IGNORECASE)
 
 
@@ -34,7 +34,7 @@ Body = Stored | SentForm
 
 
 class Framing(Protocol):
-    """Takes the content out of a body. `feed` gets each piece of the body, and returns the content in it. After the
+    """Extracts the content from a body. `feed` gets each piece of the body, and returns the content in it. After the
     last piece, `end` gets the stored content. Both raise Incomplete."""
 
     def feed(self, data: bytes) -> bytes: ...
@@ -50,7 +50,8 @@ class Plain:
 
 
 class AwsChunked:
-    """A body of chunks, each with its length. Headers may follow the last chunk. The gate has checked signatures."""
+    """Reads a body of chunks. The length of each chunk precedes it, and headers may follow the last chunk. The gate has
+    already checked the signatures of the chunks."""
 
     def __init__(self) -> None:
         self._buffer, self._left = bytearray(), 0  # bytes left in the chunk
@@ -90,7 +91,7 @@ class AwsChunked:
         return True
 
     def end(self, headers: Headers, stored: Stored) -> Body:
-        """Add the headers that follow the chunks to `headers`, and remove what says that the body came in chunks."""
+        """Add the headers that follow the chunks to `headers`, and remove aws-chunked from Content-Encoding."""
         if self._trailer is None:
             raise Incomplete("the last chunk is missing")
         declared = headers.get("x-amz-decoded-content-length", "").strip()
@@ -119,7 +120,7 @@ class AwsChunked:
 
 
 class FormFile:
-    """A form whose last field is a file. The gate has checked the fields before the file."""
+    """Reads a form whose last field is a file. The gate has already checked the fields before the file."""
 
     def __init__(self, content_type: str) -> None:
         match = _BOUNDARY.search(content_type)
@@ -136,13 +137,13 @@ class FormFile:
             return b""
         end = self._seen.find(self._boundary)
         self._over = end >= 0
-        # If no boundary was found, it may have begun in the last bytes.
+        # If no boundary was found, the last bytes may be the beginning of one.
         content = bytes(self._seen[: end if self._over else max(0, len(self._seen) - len(self._boundary) + 1)])
         del self._seen[: len(content)]
         return content
 
     def _found_file(self) -> bool:
-        """Remove everything before the content of the file from the seen bytes, if all of this has come."""
+        """Return whether the content of the file has begun. If so, remove everything before it from the seen bytes."""
         begin = 0
         while begin >= 0 and (blank := self._seen.find(b"\r\n\r\n", begin + len(self._boundary))) >= 0:
             name = NAME.search(self._seen[begin + 2 : blank])
@@ -160,7 +161,7 @@ class FormFile:
 
 
 def framing(method: str, headers: Headers) -> Framing:
-    """Return how the body of a request is framed. Raises Incomplete."""
+    """Return the framing of a request's body. Raises Incomplete if the body is a form without a boundary."""
     if method == "POST":
         return FormFile(headers.get("content-type", ""))
     chunked = "aws-chunked" in headers.get("content-encoding", "") or "x-amz-decoded-content-length" in headers

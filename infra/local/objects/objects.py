@@ -1,4 +1,5 @@
-"""Makes ministack use bodies on disk: replaces the functions in which ministack's S3 reads, writes or hashes bodies."""
+"""Makes ministack use bodies on disk. To do this, it replaces the code in which ministack's S3 reads, writes or hashes
+bodies."""
 
 import base64
 import hashlib
@@ -21,10 +22,10 @@ Function = Callable[..., Any]
 
 
 def on_disk(app: Any, s3: Any, folder: Path) -> App:
-    """Make ministack use bodies on disk, and return its application. `app` and `s3` are ministack's modules. Bodies
-    that are received lie in `folder`.
+    """Make ministack use bodies on disk, and return its application. `app` and `s3` are ministack's modules. Received
+    bodies are written to `folder`.
 
-    Raises AttributeError or ValueError if ministack, in another version, has other functions.
+    Raises AttributeError or ValueError if the version of ministack lacks what this function replaces.
     """
     files = _Files(s3, folder)
     replacements: dict[Any, dict[str, Callable[[Function], Function]]] = {
@@ -56,7 +57,8 @@ def on_disk(app: Any, s3: Any, folder: Path) -> App:
 
 
 def _rewrite(module: Any, name: str, before: str, after: str) -> None:
-    """Replace one expression in a function of a module. Raises ValueError if the function does not have it once."""
+    """Replace one expression in a function of a module. Raises ValueError if the function does not contain the
+    expression exactly once."""
     source = inspect.getsource(getattr(module, name))
     if source.count(before) != 1:
         raise ValueError(f"{module.__name__}.{name} does not have {before} exactly once")
@@ -110,7 +112,7 @@ class _Files:
         return None
 
     def upload_part(self, original: Function) -> Function:
-        """Store every part, even a small one, because an upload may have 10,000 parts."""
+        """Keep every part on disk, even a small one, because an upload may have 10,000 parts."""
 
         def upload(bucket: str, key: str, body: Any, query: Record, headers: dict[str, str]) -> Any:
             return original(bucket, key, kept(body, self._folder), query, headers)
@@ -118,7 +120,8 @@ class _Files:
         return upload
 
     def upload_part_copy(self, original: Function) -> Function:
-        """Copy the part to a file of its own, because the object must not stay open until the upload is completed."""
+        """Copy the part to a file of its own. Otherwise the file of the copied object would stay open until the upload
+        is completed."""
 
         def upload(bucket: str, key: str, query: Record, headers: dict[str, str]) -> Any:
             answer = original(bucket, key, query, headers)

@@ -1,4 +1,4 @@
-"""Writes the bodies of large requests to S3 to files, while they arrive."""
+"""Writes the bodies of large requests to S3 to files, while the bodies arrive."""
 
 import errno
 import hashlib
@@ -27,8 +27,8 @@ _SUBRESOURCES = {"acl", "annotation", "legal-hold", "retention", "tagging"}
 
 
 class ToDisk:
-    """Passes requests to `inner`, and sends the bodies that are `Stored`. The `receive` of a request to S3 with a large
-    body is a `Receiving`."""
+    """Passes requests to `inner`, and sends the bodies that are `Stored`. For a request to S3 with a large body,
+    `inner` gets a `Receiving` as `receive`."""
 
     def __init__(self, inner: App, folder: Path) -> None:
         self._inner, self._folder = inner, folder
@@ -59,7 +59,7 @@ class Receiving:
         return await self._receive()
 
     async def body(self, method: str, headers: Headers) -> Body:
-        """Receive the whole body. If it came in chunks, `headers` are then those of the body without chunks.
+        """Receive the whole body. If the body came in chunks, change `headers` to those of the body without chunks.
 
         Raises Incomplete, Disconnected, and Refused if the disk is full.
         """
@@ -78,7 +78,7 @@ class Receiving:
 
 
 class Sink:
-    """Writes a body to a new file in `folder`, and computes its MD5 and the checksums with these names meanwhile."""
+    """Writes a body to a new file in `folder`. Meanwhile, it computes the MD5 and the checksums `names` of the body."""
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self._file, self._descriptor = Temporary.create(folder)
@@ -90,7 +90,7 @@ class Sink:
         self._waiting, self._size, self._written = list[bytes](), 0, 0
 
     async def write(self, data: bytes) -> None:
-        """Write data, at the latest in `end`. Raises Refused if the disk is full."""
+        """Write data now or later, at the latest in `end`. Raises Refused if the disk is full."""
         self._waiting.append(data)
         self._size += len(data)
         if self._size - self._written >= PIECE:
@@ -137,4 +137,4 @@ def _is_object(head: Head, path: str) -> bool:
 
 
 def _full(why: str) -> Refused:
-    return Refused(507, "InsufficientStorage", f"{why}: free some space on the disk of this stage, then send it again")
+    return Refused(507, "InsufficientStorage", f"{why}: free some space, then send the request again")

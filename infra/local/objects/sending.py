@@ -10,7 +10,7 @@ from infra.local.gate.bodies import Message, Receive
 from infra.local.objects.stored import Stored
 
 T = TypeVar("T")
-# The threads are not asyncio's own, because functions may occupy all of those.
+# Other work, such as that of ministack, may occupy all threads of asyncio. So bodies have threads of their own.
 _THREADS = ThreadPoolExecutor(2, "bodies")
 
 

@@ -1,7 +1,7 @@
-"""A body that lies in a file.
+"""Declares a body that lies in a file.
 
-ministack passes a `Stored` on where it would pass on bytes. `Stored` deliberately has no buffer: code that needs the
-bytes themselves raises TypeError, and does not silently read a large body into memory.
+ministack passes on a `Stored` where it would otherwise pass on bytes. `Stored` deliberately has no buffer: code that
+needs a buffer of bytes raises TypeError, and does not silently read a large body into memory.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ class File(Protocol):
 
 
 class Temporary:
-    """A file that is deleted when nothing refers to this object any more. Between reads it needs no descriptor,
-    because a multipart upload has up to 10,000 such files."""
+    """A file that is deleted when nothing refers to this object any more. Between reads, the file is not open, because
+    a multipart upload may have 10,000 such files."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -36,7 +36,8 @@ class Temporary:
 
     @classmethod
     def create(cls, folder: Path) -> tuple["Temporary", int]:
-        """Return a new file, and a descriptor to write it, which the caller closes. Raises OSError."""
+        """Return a new file, and a descriptor with which the caller writes to the file. The caller also closes the
+        descriptor. Raises OSError."""
         descriptor, path = mkstemp(prefix="body-", dir=folder)
         return cls(path), descriptor
 
@@ -79,7 +80,7 @@ class Stored:
 
     @property
     def is_received(self) -> bool:
-        """Return whether the file is not that of an object."""
+        """Return whether the body lies in a temporary file, and not in the file of an object."""
         return isinstance(self._file, Temporary)
 
     def __len__(self) -> int:
@@ -132,9 +133,10 @@ class Stored:
             checksum.update(piece)
 
     def save(self, path: str) -> None:
-        """Give the body to the file `path`, which then has the whole body at once. Raises OSError.
+        """Write the body to the file `path`. Readers of `path` never see a part of the body. Raises OSError.
 
-        A whole file is linked and not copied. This is safe, because files of objects are replaced and never changed.
+        If the body is a whole file, it is not copied: `path` becomes a link to this file. This is safe, because files
+        of objects are replaced and never changed.
         """
         new = f"{path}.tmp"
         _delete(new)
@@ -177,7 +179,7 @@ def joined(bodies: Iterable[Stored], folder: Path) -> Stored:
 
 
 def write_file(descriptor: int, pieces: Iterable[bytes]) -> None:
-    """Write pieces to a descriptor, and close it. Raises OSError."""
+    """Write pieces to a descriptor, and close the descriptor. Raises OSError."""
     with os.fdopen(descriptor, "wb") as file:
         file.writelines(pieces)
 

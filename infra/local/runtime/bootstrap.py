@@ -1,10 +1,11 @@
-"""Runs in the processes of a function. It uses only the standard library.
+"""Runs in the processes of a function. This script uses only the standard library, so that a process loads no other
+packages than those that the function imports.
 
-The first process of a function, its template, imports the function's code and handles no event. It forks a worker for
-each request of the server. So a worker starts within milliseconds, and shares memory with the template. A worker has a
-socket of its own, on which it gets events, one after the other.
+The first process of a function, its template, imports the function's code and handles no event. Whenever the server
+needs a worker, the template forks one. So a worker starts within milliseconds, and shares memory with the template.
+Each worker has a socket of its own, from which it reads one event after the other.
 
-All messages are frames: one letter, the length of the content, the content.
+All messages are frames. A frame consists of one letter, the length of the content, and the content.
 """
 
 import gc
@@ -54,9 +55,10 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
 
 
 class Output(io.TextIOBase):
-    """The standard output and standard error of a function's code.
+    """Replaces the standard output and the standard error of a function's code.
 
-    Each complete line of a worker becomes a part of the function's log. Lines of the template go to `before`.
+    In a worker, it sends each complete line to the server, which adds the line to the log of the function. In the
+    template, it prints the lines to `before`.
     """
 
     def __init__(self, before: TextIO) -> None:
@@ -87,7 +89,7 @@ class Output(io.TextIOBase):
 
 
 class Context:
-    """The context object of an invocation, as Lambda gives it to a handler."""
+    """The context of an invocation: the second argument of a handler, with the attributes that Lambda sets."""
 
     identity = None
     client_context = None
@@ -152,18 +154,18 @@ def preload(modules: list[str]) -> None:
 
 
 def run_template(control: socket.socket) -> None:
-    """Serve the server's requests until it closes the connection."""
+    """Fork workers and import modules when the server requests this, until the server closes the connection."""
     _, content = receive(control)
     function = json.loads(content)
     output = Output(sys.__stderr__ or sys.stderr)
-    sys.stdout = sys.stderr = output  # now, because loggers keep the stream that they find when they are configured
+    sys.stdout = sys.stderr = output  # before the import, because a new logger keeps the stream that it finds
     try:
         handler = imported(function)
     except BaseException as error:
         traceback.print_exc()
         send(control, FAILED, json.dumps([type(error).__name__, str(error)]).encode())
         return
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system collects the workers that have ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # then the system removes the workers that have ended
     send(control, READY)
     while True:
         kind, content, descriptors = _request(control)
@@ -181,7 +183,10 @@ def run_template(control: socket.socket) -> None:
 
 
 def _request(control: socket.socket) -> tuple[bytes, bytes, list[int]]:
-    """Return the kind, the content and the file descriptors of the next request. Raises EOFError."""
+    """Return the kind, the content and the file descriptors of the next frame from the server.
+
+    Raises EOFError at the end of the connection.
+    """
     head, descriptors, _, _ = socket.recv_fds(control, HEAD.size, 1)
     if not head:
         raise EOFError
@@ -190,11 +195,14 @@ def _request(control: socket.socket) -> tuple[bytes, bytes, list[int]]:
 
 
 def _becomes_worker(control: socket.socket, *, forks: bool) -> bool:
-    """Fork a worker, and tell the server its pid. Return whether this process is the worker."""
+    """Fork a worker, and send its pid to the server. Return whether this process is now the worker.
+
+    Without `forks`, this process itself becomes the worker.
+    """
     if not forks:
         send(control, FORKED, str(os.getpid()).encode())
         return True
-    gc.freeze()  # so that the worker's garbage collector does not touch, and so copy, the shared memory
+    gc.freeze()  # otherwise the worker's garbage collector would write to the shared memory, and so copy it
     pid = os.fork()
     if pid == 0:
         random.seed()

@@ -13,10 +13,10 @@ _log = logging.getLogger("hireflow.delivery")
 
 
 class Delivery:
-    """The events of one function.
+    """Delivers the events of one function.
 
-    `attempt` lets a worker handle a payload. `policy` returns the function's present policy. `give_up` gets the payload
-    and the outcome of the last attempt of an event that nobody will retry.
+    `attempt` lets a worker handle a payload. `policy` returns the function's present policy. `give_up` is called for an
+    event that is not retried any more, with its payload, its last outcome and the policy.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Delivery:
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        """Return how many events are not done."""
+        """Return how many events wait or are being handled."""
         return len(self._queue) + len(self._running)
 
     def put(self, payload: bytes) -> None:
@@ -45,7 +45,7 @@ class Delivery:
             self._task = asyncio.get_running_loop().create_task(self._deliver())
 
     async def stop(self) -> None:
-        """Drop all events."""
+        """Stop the delivery, and drop all events."""
         tasks = [*self._running, *([self._task] if self._task else [])]
         for task in tasks:
             task.cancel()
@@ -83,7 +83,7 @@ class Delivery:
                 self._give_up(event.payload, outcome, policy)
                 return
             outcome = await self._attempt(event.payload)
-        except Exception as error:  # an event must not be lost by a defect of this package
+        except Exception as error:  # a defect of this package must not lose an event
             _log.exception("an event could not be handled")
             outcome = Outcome.error(type(error).__name__, str(error))
         finally:

@@ -1,6 +1,6 @@
-"""Keeps the events of a function until they are handled: those that wait for a slot, and those that wait for a retry.
+"""Keeps the events of a function until a worker handles them. Some events wait for a slot, others for a retry.
 
-As on AWS, an event waits in the order of its arrival, for at most six hours. Waiting uses up no attempt. The pauses
+As on AWS, events wait in the order of their arrival, for at most six hours. Waiting uses up no attempt. The pauses
 before retries are shorter than on AWS, where they take a minute or two.
 """
 
@@ -15,9 +15,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds; each pause is twice as long
 
 @dataclass(frozen=True)
 class Policy:
-    """How often a failed event is retried, how old it may become in seconds, and where it goes in the end.
+    """Says how often a failed event is retried, and how many seconds old an event may become.
 
-    `destination` is the ARN of a queue, a topic or a function; without it, the event is dropped.
+    `destination` is the ARN of a queue, a topic or a function, which gets the events that were given up. If it is
+    empty, these events are dropped.
     """
 
     retries: int = RETRIES
@@ -38,7 +39,7 @@ class Policy:
 
 @dataclass
 class Event:
-    """One event. `payload` is JSON. `arrived` is in seconds of the caller's clock."""
+    """One event. `payload` is JSON. `arrived` is the time of the arrival, in seconds of the caller's clock."""
 
     payload: bytes
     arrived: float
@@ -56,7 +57,8 @@ class Event:
 
 
 class EventQueue:
-    """The events that wait, by the time from which they may be handled. Equal times keep the order of arrival."""
+    """Holds the waiting events in the order of the times from which they may be handled. Events with the same time keep
+    the order in which they were put in."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Event]] = []
@@ -70,11 +72,11 @@ class EventQueue:
         heapq.heappush(self._heap, (due, self._number, event))
 
     def next_due(self) -> float | None:
-        """Return from when on the next event may be handled, or None if there is no event."""
+        """Return the time from which the next event may be handled, or None if no event waits."""
         return self._heap[0][0] if self._heap else None
 
     def pop(self, now: float) -> Event | None:
-        """Remove and return the next event, or return None if no event may be handled yet."""
+        """Remove the next event, count an attempt for it, and return it. Return None if no event may be handled yet."""
         if not self._heap or self._heap[0][0] > now:
             return None
         event = heapq.heappop(self._heap)[2]

@@ -1,4 +1,4 @@
-"""Invokes functions for ministack: requests, which wait for a result, and events, which do not."""
+"""Invokes functions for ministack. A request waits for the result of the function, an event does not."""
 
 import asyncio
 import json
@@ -19,15 +19,15 @@ from infra.local.runtime.template import Release
 from infra.local.runtime.worker import Outcome
 
 PATIENCE = 2.0  # seconds that a request waits for a free worker
-_START = 10.0  # seconds that a request waits besides, while the first worker starts
+_START = 10.0  # further seconds that a request waits while the first worker starts
 Key = tuple[str, str, str]
 
 
 class Lambdas:
-    """All functions of the embedded AWS. `find` returns ministack's present record of a function, or None.
+    """Invokes all functions of the embedded AWS. `find` returns ministack's present record of a function, or None.
 
-    `in_scope` calls a function in the scope of a function's account and region. `give_up` sends an event to where its
-    function's failed events go. All methods but `submit` and `retire` belong to the server's event loop.
+    `in_scope` calls Python code in the scope of a Lambda function's account and region. `give_up` sends an event that
+    was given up to a destination. All methods except `submit` and `retire` must be called in the server's event loop.
     """
 
     def __init__(
@@ -38,13 +38,14 @@ class Lambdas:
         give_up: Callable[[str, str, Json, Json], None],
     ) -> None:
         self._credentials, self._find, self._in_scope, self._route = credentials, find, in_scope, give_up
-        # Starting a process takes a whole core, so more than one start per core at a time would delay all of them.
+        # The start of a process needs a whole core. If more processes than cores started at the same time, all of them
+        # would start later.
         self._starts = ThreadPoolExecutor(os.cpu_count() or 1, "start")
         self._pools: dict[Key, Pool] = {}
         self._deliveries: dict[Key, Delivery] = {}
         self._releases: dict[Key, Release] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._early: list[tuple[Function, bytes]] = []  # events that came before the start
+        self._early: list[tuple[Function, bytes]] = []  # events that came before `start`
 
     def start(self) -> None:
         """Begin to deliver events."""
@@ -66,7 +67,7 @@ class Lambdas:
         pool = self._pool(function)
         if function.limit <= 0:
             return None
-        if pool.slots.full:  # after a cold start, all of the patience is left
+        if pool.slots.full:  # PATIENCE begins only when the first worker has started
             with suppress(TimeoutError):
                 await asyncio.wait_for(pool.ready.wait(), _START)
         if not await acquire(pool.slots, PATIENCE):
@@ -83,7 +84,7 @@ class Lambdas:
             self._loop.call_soon_threadsafe(self._put, function, payload)
 
     async def start_ahead(self, function: Function) -> None:
-        """Start as many workers as there are cores, or as many as the function may have."""
+        """Start one worker for each core, but not more workers than the function may have. Raises StartFailed."""
         await self._pool(function).start_ahead(self._release(function), os.cpu_count() or 1)
 
     def retire(self, key: Key) -> None:
@@ -104,7 +105,7 @@ class Lambdas:
         return await pool.invoke(self._release(function), str(uuid.uuid4()), payload, log)
 
     def _release(self, function: Function) -> Release:
-        """Return the description of a function's code and settings. Make a new one only after they have changed."""
+        """Return the description of a function's code and settings. Make a new description only after a change."""
         known = self._releases.get(function.key)
         if known is None or known.key != function.release_key:
             known = self._in_scope(function.config, function.release, self._credentials, os.environ)
@@ -127,7 +128,7 @@ class Lambdas:
         self._deliveries[key].put(payload)
 
     def _delivery(self, key: Key, first: Function) -> Delivery:
-        """Return the delivery of a function. Each attempt uses the function's code and settings of that time."""
+        """Return the delivery of a function. Each attempt uses the present code and settings of the function."""
         present = first
 
         def current() -> Function:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def stream_name() -> str:
-    """Return the name of a new stream, as Lambda makes it."""
+    """Return a name for a new stream, in the form of Lambda."""
     return f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
 
 

@@ -12,11 +12,12 @@ from infra.local.runtime.template import Release, StartFailed, Template
 from infra.local.runtime.worker import Outcome, Worker
 
 _Result = TypeVar("_Result")
-Log = Callable[[str, str], None]  # is called with the name of a log stream, and with lines
+Log = Callable[[str, str], None]  # gets the name of a log stream, and lines for the stream
 
 
 class Pool:
-    """The workers of one function, and its slots. Workers are kept: there are at most as many as there were slots.
+    """Keeps the workers of one function, and counts its slots. A worker stays after its event, so there are at
+    most as many workers as slots were in use at the same time.
 
     `starts` has one thread for each process that may start at the same time. `stream` makes the name of a log stream.
     Without `forks`, each worker is a process that has imported the code itself.
@@ -30,7 +31,7 @@ class Pool:
         self._key = ""
         self._template: Template | None = None
         self._modules: list[str] = []
-        self.ready = asyncio.Event()  # whether there is a worker
+        self.ready = asyncio.Event()  # set when the first worker has started, or could not be started
         self._turn = asyncio.Lock()  # for the template, which does one thing at a time
 
     async def invoke(self, release: Release, request_id: str, event: bytes, log: Log) -> Outcome:
@@ -54,12 +55,12 @@ class Pool:
         return outcome
 
     async def start_ahead(self, release: Release, workers: int) -> None:
-        """Start workers until there are `workers` idle or busy ones. Raises StartFailed."""
+        """Start workers until this number of workers is idle or busy. Raises StartFailed."""
         while len(self._idle) + self.slots.taken < min(workers, self.slots.limit):
             self._put_back(await self._started(release), release.key)
 
     def retire(self) -> None:
-        """End the idle workers. Those that are busy end after their event."""
+        """End the idle workers. Busy workers end after their event."""
         for worker in self._idle:
             worker.close()
         self._idle.clear()
@@ -97,7 +98,7 @@ class Pool:
         try:
             return await self._forked(release)
         finally:
-            self.ready.set()  # even if the start has failed, so that nobody waits for it in vain
+            self.ready.set()  # even if the start has failed, because then no request should wait any longer
 
     async def _forked(self, release: Release) -> Worker:
         """Return a new worker. If the template has ended, start another one and try once more. Raises StartFailed."""
@@ -126,7 +127,7 @@ class Pool:
         return self._template
 
     async def _learn(self, modules: list[str]) -> None:
-        """Let the template import what a worker has imported, so that later workers have it from the start."""
+        """Let the template import the modules that a worker has imported, so that later workers need no import."""
         self._modules = modules
         async with self._turn:
             if self._template is not None:

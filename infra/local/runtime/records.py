@@ -1,4 +1,4 @@
-"""Reads what ministack knows about a function."""
+"""Reads ministack's record of a function."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -11,12 +11,13 @@ from infra.local.unpacked import folder_of
 
 Json = dict[str, Any]
 Credentials = Callable[[Json], dict[str, str]]
-# A function with no reserved concurrency. On AWS, such functions share what is not reserved in the account.
+# The most workers of a function without reserved concurrency. On AWS, such functions share the concurrency that no
+# function has reserved.
 UNRESERVED = 8 * (os.cpu_count() or 1)
 
 
 class Function:
-    """One release of a function, from ministack's record of it."""
+    """One release of a function: the code and the settings that ministack's record has at this time."""
 
     def __init__(self, record: Json) -> None:
         self._record: Json = record
@@ -26,7 +27,7 @@ class Function:
 
     @property
     def is_python(self) -> bool:
-        """Return whether this package can run the function: code in Python, in an archive, with no layers."""
+        """Return whether this package can run the function. The code must be Python in an archive, without layers."""
         runtime = str(self.config.get("Runtime") or "")
         return runtime.startswith("python") and bool(self._record.get("code_zip")) and not self.config.get("Layers")
 
@@ -52,7 +53,7 @@ class Function:
         return Policy.of(self._record)
 
     def release(self, credentials: Credentials, inherited: Mapping[str, str]) -> Release:
-        """Return what a process of the function has to know. `inherited` are the variables of the server."""
+        """Describe the function for its processes. `inherited` has the environment variables of the server."""
         config = self.config
         version = str(config.get("Version") or "$LATEST")
         region = self.key[1]

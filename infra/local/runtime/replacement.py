@@ -1,4 +1,4 @@
-"""Lets ministack invoke functions with this package in place of its own threads, workers and retries."""
+"""Makes ministack invoke Python functions with this package instead of its own threads, workers and retries."""
 
 import asyncio
 import json
@@ -21,7 +21,8 @@ _PROBLEM_HEADERS = {
 
 
 def install(credentials: Credentials, replace: Replace) -> Lambdas:
-    """Replace ministack's functions. `replace` sets an attribute of a module, and fails if there is none."""
+    """Replace the code in which ministack invokes functions. `replace` sets an attribute of a module, and fails if the
+    module has no such attribute."""
     from ministack.services import apigateway_v1, eventbridge, lambda_svc
 
     functions: Any = lambda_svc
@@ -77,7 +78,7 @@ def install(credentials: Credentials, replace: Replace) -> Lambdas:
 
 
 def _starting_ahead(invoke: Callable[..., Awaitable[Any]], lambdas: Lambdas, functions: Any) -> Any:
-    """Return ministack's operation Invoke. A dry run starts workers ahead."""
+    """Return ministack's operation Invoke with an addition: a dry run starts workers before the first event."""
     starting: set[asyncio.Task[None]] = set()
 
     async def invoked(name: str, *arguments: Any, **named: Any) -> Any:
@@ -102,5 +103,5 @@ def _result(outcome: Outcome | None, functions: Any) -> Json:
 
 
 def _too_many() -> Json:
-    """Return a response of a function in place of the one that no worker was free to make."""
+    """Return the response for a client when no worker was free. It has the form of a function's own response."""
     return {"body": {"statusCode": 429, "headers": _PROBLEM_HEADERS, "body": json.dumps(_PROBLEM)}}

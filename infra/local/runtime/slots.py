@@ -1,6 +1,6 @@
 """Counts the slots of a function: how many events its workers handle at the same time.
 
-Who finds no free slot waits, and gets a slot in the order of arrival.
+A caller that finds no free slot waits. Waiting callers get slots in the order of their arrival.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ Granted = Callable[[], None]
 
 
 class Slots:
-    """The slots of one function. `limit` may change at any time; slots that are taken stay so until they are freed."""
+    """The slots of one function. `limit` may change at any time. If it decreases, taken slots stay taken."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._taken = limit, 0
@@ -39,7 +39,8 @@ class Slots:
         self._grant()
 
     def take(self, waiter: object, granted: Granted) -> bool:
-        """Take a slot at once, or return False and call `granted` when the waiter's turn has come."""
+        """Take a slot and return True if a slot is free and nobody waits. Otherwise return False, and call `granted`
+        when the waiter has got a slot."""
         if self._taken < self._limit and not self._waiting:
             self._taken += 1
             return True
@@ -63,7 +64,7 @@ class Slots:
 
 
 async def acquire(slots: Slots, patience: float | None = None) -> bool:
-    """Wait at most `patience` seconds for a slot, or without an end. Return whether there is one."""
+    """Wait for a slot, at most `patience` seconds if this is given. Return whether the caller has a slot now."""
     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     if slots.take(turn, lambda: turn.set_result(None)):
         return True

@@ -27,9 +27,9 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True)
 class Release:
-    """What a template has to know about one release of a function.
+    """Describes one release of a function to its template. `key` changes with the code and the settings.
 
-    `about` describes the function for `bootstrap.Context`, `environment` are all environment variables, and `unpacked`
+    `about` describes the function for `bootstrap.Context`. `environment` has all environment variables. `unpacked`
     returns the folder with the unpacked code.
     """
 
@@ -89,7 +89,7 @@ class Template:
         self._send(bootstrap.IMPORT, json.dumps(list(modules)).encode())
 
     def leave(self) -> None:
-        """Let the process go on as a worker. Collect it when it has ended."""
+        """Let the process go on as a worker. A thread waits for the end of the process, so that no zombie is left."""
         self._control.close()
         Thread(target=self._process.wait, daemon=True).start()
 
@@ -115,4 +115,4 @@ class Template:
             return bootstrap.receive(self._control)
         except (EOFError, OSError) as error:
             code = self._process.poll()
-            raise StartFailed("Runtime.ExitError", f"the process has ended with {code}: {error}") from error
+            raise StartFailed("Runtime.ExitError", f"the process does not respond (status {code}): {error}") from error

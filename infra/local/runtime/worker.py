@@ -15,7 +15,7 @@ from infra.local.runtime import bootstrap
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one invocation: JSON. `failed` says that it describes an error."""
+    """The result of one invocation. `content` is JSON. If `failed` is true, the content describes an error."""
 
     content: bytes
     failed: bool = False
@@ -29,12 +29,12 @@ class Outcome:
 
 
 class Worker:
-    """A running worker. `log_stream` is where its lines go, `lines` gets them as they come."""
+    """A running worker. `log_stream` is the name of the stream that gets its log lines."""
 
     def __init__(self, pid: int, log_stream: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.pid, self.log_stream = pid, log_stream
         self._reader, self._writer = reader, writer
-        self.modules: list[str] = []  # all modules that the worker has imported, when they were more than before
+        self.modules: list[str] = []  # all imported modules, if handling events has imported any
 
     @classmethod
     async def connected(cls, connection: socket.socket, pid: int, log_stream: str) -> "Worker":
@@ -44,11 +44,11 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Return whether the worker has not ended, as far as is known."""
+        """Return whether the worker still runs, as far as the server knows."""
         return not self._reader.at_eof() and not self._writer.is_closing()
 
     async def invoke(self, request_id: str, event: bytes, seconds: float, log: Callable[[str], None]) -> Outcome:
-        """Let the worker handle an event, which is JSON. After `seconds`, the worker is killed."""
+        """Let the worker handle an event, which is JSON. If this takes longer than `seconds`, kill the worker."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._invoke(request_id, event, log)
@@ -82,8 +82,8 @@ class Worker:
         self._writer.close()
 
     def kill(self) -> None:
-        """End the worker whatever it does."""
-        if self.alive:  # else the pid may belong to another process by now
+        """Kill the worker, even while it handles an event."""
+        if self.alive:  # otherwise the pid may belong to another process by now
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         self._writer.close()

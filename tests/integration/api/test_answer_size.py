@@ -1,5 +1,5 @@
-"""Tests that no answer is larger than Lambda can pass on, and that each answer says what it leaves out. The fixture
-`api` checks the size of every answer."""
+"""Tests that no response is larger than Lambda can pass on, and that each response says what it leaves out. The fixture
+`api` checks the size of every response."""
 
 import json
 from datetime import timedelta
@@ -81,7 +81,7 @@ def test_only_the_first_unknown_keys_of_a_row_are_named(api: Api) -> None:
     assert rejects["reasons"] == [{"reason": "a key is not a column", "code": "unknown_column", "count": 1}]
 
 
-def test_answers_have_no_ascii_escapes_but_for_half_a_surrogate_pair(api: Api) -> None:
+def test_responses_have_no_ascii_escapes_except_for_a_lone_surrogate(api: Api) -> None:
     found = api.client.http.post(
         "/department/upload/batch",
         headers={"Content-Type": "application/json"},
@@ -90,7 +90,7 @@ def test_answers_have_no_ascii_escapes_but_for_half_a_surrogate_pair(api: Api) -
     assert '"row":{"id":"é 😀 \\ud800"}'.encode() in found.body
 
 
-def test_a_page_of_loads_ends_where_an_answer_has_no_room_for_more(api: Api, landing: Landing) -> None:
+def test_a_page_of_loads_ends_where_a_response_has_no_room_for_more(api: Api, landing: Landing) -> None:
     header = ",".join(["id", "job", *(f"{WIDE * 36}{n:03}" for n in range(398))])
     for n in range(30):
         landing.upload(f"jobs{n}.csv", header + "\n")
@@ -109,7 +109,7 @@ def test_a_page_of_loads_ends_where_an_answer_has_no_room_for_more(api: Api, lan
 def test_every_route_keeps_to_the_limit_over_the_largest_contents(
     api: Api, landing: Landing, s3: S3, character: str
 ) -> None:
-    """Walk over all routes that show something, after loads of files whose texts are as large as possible."""
+    """Request all routes that show something, after loads of files whose texts are as large as possible."""
     text = character * (1_000_000 // len(character.encode()))
     quoted = text.replace('"', '""')
     for n in range(1, 3):
@@ -153,7 +153,7 @@ def test_a_check_shows_as_many_rejects_as_fit(api: Api, character: str) -> None:
     assert found.body["truncated"] == (len(found.body["rejects"]) < found.body["rejected"])
 
 
-def test_an_answer_that_is_too_large_all_the_same_is_an_error_that_says_so() -> None:
+def test_a_response_that_is_too_large_nevertheless_becomes_an_error_that_says_so() -> None:
     for body in ("x" * (MAX_ANSWER + 1), {"text": "é" * 1_100_000}):
         with pytest.raises(HireflowError, match="larger than 5 MB"):
             sendable(Response(body))

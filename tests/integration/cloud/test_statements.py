@@ -70,7 +70,7 @@ def test_a_connection_that_the_server_has_ended_is_replaced_although_it_was_just
         with deadline.within(20), database.session() as session:
             pid = session.scalar("SELECT pg_backend_pid()")
         with cleaner.session() as admin:
-            admin.run("SELECT pg_terminate_backend(:pid, 10000)", pid=pid)  # waits for the end
+            admin.run("SELECT pg_terminate_backend(:pid, 10000)", pid=pid)  # waits for the end of the connection
         with deadline.within(20), database.session() as session:
             assert session.scalar("SELECT pg_backend_pid()") != pid
 

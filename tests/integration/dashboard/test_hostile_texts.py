@@ -11,7 +11,7 @@ from tests.integration.http_api import Api
 from tests.integration.landing import Landing
 
 MARKS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # the bidirectional classes of direction marks
-DIRECTIONLESS = "\u200e\u200f\u061c"  # further direction marks, whose classes they share with letters
+DIRECTIONLESS = "\u200e\u200f\u061c"  # further direction marks; letters have the same classes
 EVIL = "evil\u202e\u2066\u200f\u0645"  # every text from a user contains this text; it ends in an Arabic letter
 SHOWN = "evil[U+202E][U+2066][U+200F]\u0645"
 ISOLATING = ("bdi", "option", "text", "title")  # browsers isolate the text of these elements

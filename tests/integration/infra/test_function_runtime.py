@@ -1,4 +1,5 @@
-"""Tests how the embedded AWS runs functions: how many workers there are, who waits for them, and what failures do."""
+"""Tests how the embedded AWS runs functions: how many workers a function has, what happens to events and requests that
+find no free worker, and what happens after failures."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Tests that the embedded AWS keeps the bodies of objects on disk, and that S3 still does everything with them."""
+"""Tests that the embedded AWS keeps the bodies of objects on disk, and that all operations of S3 still work."""
 
 import io
 import json
@@ -252,13 +252,13 @@ def test_all_versions_survive_a_restart(end: Callable[[EmbeddedAws], None], tmp_
         end(server)
         server.start(ports.free_port())
         check(client_of(server))
-        assert not list((server.home / "tmp").glob("body-*")), "a received body of before the restart was not deleted"
+        assert not list((server.home / "tmp").glob("body-*")), "a body from before the restart was not deleted"
     finally:
         server.stop()
 
 
 def test_the_objects_of_an_earlier_release_are_kept(tmp_path: Path) -> None:
-    """The earlier release let ministack write all files of objects itself."""
+    """In the previous release, ministack itself wrote all files of objects."""
     first = EmbeddedAws(tmp_path / "keys")
     first.start(ports.free_port())
     first.stop()
@@ -335,7 +335,8 @@ def memory(aws: EmbeddedAws, field: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_bodies_need_no_memory(tmp_path: Path) -> None:
-    """Each way of writing and reading moves 192 MB here. Before, memory grew by 1 GB at this place."""
+    """Each way of writing and reading moves 192 MB here. With bodies in memory, the memory would grow by
+    1 GB."""
     server = EmbeddedAws(tmp_path / "aws")
     server.start(ports.free_port())
     try:

@@ -32,7 +32,7 @@ def starts() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def release(tmp_path: Path) -> Callable[[str], Release]:
-    """Return a function that makes a release of the code, whose environment has this word."""
+    """Return a function that makes a release of the code. The environment of the release contains the given word."""
     (tmp_path / "code.py").write_text(CODE)
     about = {"name": "pooled", "arn": "arn", "version": "$LATEST", "memory": 128, "timeout": 20}
     return lambda word: Release(word, "code.handler", about, {**os.environ, "WORD": word}, lambda: tmp_path)

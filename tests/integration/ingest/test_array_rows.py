@@ -1,4 +1,5 @@
-"""Tests that Postgres reads the rows of a request as they were sent, and resolves rejects without reading all."""
+"""Tests that Postgres reads the rows of a request as they were sent, and does not read all open rejects to resolve
+some."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

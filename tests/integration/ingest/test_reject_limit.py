@@ -1,4 +1,4 @@
-"""Loads files with more rejects than the reject file may have."""
+"""Tests loads of files with more rejects than a reject file may have."""
 
 import io
 from typing import Any
@@ -101,7 +101,7 @@ def test_the_api_says_that_rejects_are_left_out(api: Api, landing: Landing) -> N
 
 
 class Garbage:
-    """A text with `lines` lines of garbage."""
+    """A stream with `lines` lines of garbage."""
 
     def __init__(self, lines: int) -> None:
         self._lines = lines
@@ -113,7 +113,7 @@ class Garbage:
 
 
 class Counted:
-    """Receives rejects when no more of them are recorded."""
+    """Receives rejects as a full reject file does, which only counts them."""
 
     is_full = True
 

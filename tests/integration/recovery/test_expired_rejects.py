@@ -15,7 +15,7 @@ MONTH = timedelta(days=30)
 
 
 def expire(landing: Landing, after: timedelta, seconds: float = 60) -> int:
-    """Let reject files expire, as if it were later by `after`."""
+    """Let reject files expire as if the time `after` had passed."""
     errored = landing.s3.storage.errored
     return expired_rejects.expire(
         landing.database, errored, MONTH, now=lambda: datetime.now(UTC) + after, seconds=seconds

@@ -51,7 +51,7 @@ def delete_versions(landing: Landing, *keys: str) -> None:
 
 
 def swept(landing: Landing) -> int:
-    """Run a landing sweep that offers versions of any age, and load what it offers. Return the number of offers."""
+    """Run a landing sweep that offers versions of any age, and load these versions. Return their number."""
     offered: list[Row] = []
     patience = Patience(age=timedelta(0), idle=timedelta(0))
     landing_sweep.sweep(landing.database, landing.s3.storage.landing, offered.append, restarted=True, patience=patience)

@@ -102,7 +102,8 @@ def test_writers_of_the_same_groups_do_not_deadlock(database: Database, database
 
 
 def test_a_writer_locks_its_dataset_before_it_sums_up(database: Database) -> None:
-    """The summary merges, which is right only for one writer at a time. Triggers fire in the order of their names."""
+    """The trigger of the summary uses MERGE, which is correct only for one writer at a time. So the trigger that locks
+    the dataset must fire first. Triggers fire in the order of their names."""
     with database.session() as session:
         names = "SELECT tgname FROM pg_trigger WHERE tgrelid = 'hired_employees'::regclass AND NOT tgisinternal"
         triggers = {name for [name] in session.run(names)}

@@ -48,4 +48,4 @@ def test_a_file_name_keeps_only_characters_that_every_system_accepts(name: str, 
 @given(st.text())
 def test_a_file_name_can_be_sent_in_a_header(name: str) -> None:
     assert not re.search(r"[\x00-\x1f\x7f/\\\\]", as_file_name(name))
-    as_file_name(name).encode()  # raises an error at half of a surrogate pair
+    as_file_name(name).encode()  # raises an error if the name has a lone surrogate

@@ -73,7 +73,8 @@ class Clock:
 
 
 class Deliveries:
-    """A delivery whose attempts end as `outcome` says. `attempts` are the payloads, with the number of busy slots."""
+    """A delivery whose attempts end as `outcome` says. `attempts` has the payloads of all attempts. `most` is the
+    largest number of slots that were taken at the same time."""
 
     def __init__(self, outcome: Callable[[bytes], Outcome], limit: int = 1, policy: Policy | None = None) -> None:
         self.clock, self.slots = Clock(), Slots(limit)

@@ -58,7 +58,7 @@ def test_a_long_body_is_hashed_in_order() -> None:
 
 
 def test_no_more_is_received_while_much_waits_for_the_hash() -> None:
-    """Otherwise a client that sends faster than the hash is computed would fill the memory."""
+    """A client that sends faster than the hash is computed must not fill the memory."""
     busy, fed = threading.Event(), list[int]()
     piece = b"x" * 1024 * 1024
     check = Hashed(sha256(piece * 40).hexdigest())

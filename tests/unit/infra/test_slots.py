@@ -1,4 +1,4 @@
-"""Tests that the slots of a function are given in the order of arrival, and never more of them than the limit."""
+"""Tests that callers get the slots of a function in the order of their arrival, and never more than the limit."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from infra.local.runtime.slots import Slots, acquire
 
 
 class SlotsMachine(RuleBasedStateMachine):
-    """Compares the slots with a list of those that wait, and a number of those that have a slot."""
+    """Compares the slots with a simple model: a list of the waiters, and the number of taken slots."""
 
     def __init__(self) -> None:
         super().__init__()

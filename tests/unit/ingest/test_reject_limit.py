@@ -146,7 +146,8 @@ def test_runs_are_counted_as_their_records_would_be(lines: list[bytes], end: byt
     [b"x", b"x,y", b",x", b"1,2,3,4", b"1,2,3,4,5,6", b"\0", b"\xff", b'x"', b"{", b"[["],
 )
 def test_garbage_is_read_in_few_steps_when_it_is_only_counted(line: bytes) -> None:
-    """Counts steps instead of seconds: each token is a step, and a megabyte of garbage would have 100,000 or more."""
+    """The test counts steps instead of seconds. Each token is a step. Without runs, a megabyte of garbage would take
+    100,000 steps or more."""
     data = b"1,Ann,2021-01-01,1,1\n" + (line + b"\n") * 50_000
     tokens = list(Reader(EMPLOYEES, io.BytesIO(data), counts_only=lambda: True))
     assert sum(token.lines for token in tokens) == 50_001
