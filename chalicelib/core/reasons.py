@@ -31,7 +31,7 @@ class Problem(NamedTuple):
         return f"{self.field} {self.reason}" if self.field else self.reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # so the hash of a reason, which `of` needs for each problem, takes no time
 class Reason:
     """A reason with its stable `code`. `instead` says what to write instead. `general` is the text without values."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import AnyStr, TypeVar
 
 from chalicelib.core import reasons
@@ -135,5 +135,11 @@ class CsvLayout:
         sent, wanted = len(fields), len(self.positions)
         if sent == wanted:
             return None
-        reason = reasons.TOO_FEW_FIELDS if sent < wanted else reasons.TOO_MANY_FIELDS
-        return reason.of(wanted=wanted, sent=sent)
+        return _miscounted(sent, wanted)
+
+
+@lru_cache(maxsize=256)
+def _miscounted(sent: int, wanted: int) -> Problem:
+    """Return the problem of a record with the wrong number of fields. Many records of a file may have the same one."""
+    reason = reasons.TOO_FEW_FIELDS if sent < wanted else reasons.TOO_MANY_FIELDS
+    return reason.of(wanted=wanted, sent=sent)

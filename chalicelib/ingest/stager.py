@@ -125,13 +125,16 @@ class Stager:
 
     def _set_aside(self, record: Record, checked: Checked | None) -> None:
         self.rejected += 1
-        row = row_of_fields(self._dataset, record.fields) if record.fields is not None else None
         if checked is None:
             assert record.problem is not None
             problems = check_unsplit(record.raw, record.problem)
         else:
             problems = checked.problems
         self.oddities.add_reject(record.line, record.raw, problems)
+        if checked is None and self._rejects.is_full:
+            self._rejects.count(problems, 1)  # no parents are to be looked up, and nothing is to be recorded
+            return
+        row = row_of_fields(self._dataset, record.fields) if record.fields is not None else None
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
 

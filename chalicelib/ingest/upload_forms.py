@@ -18,6 +18,7 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import NAMES, UNDECLARED, Declarations, UnknownValue
 from chalicelib.core.errors import LoadError, NotFound, TooLate, Unprocessable
+from chalicelib.core.rules import MOST_UNKNOWN_KEYS
 from chalicelib.ingest import open_rejects
 from chalicelib.ingest.file_names import ENDINGS, FileName, dataset_of
 from chalicelib.loads import announcements, history, outcomes
@@ -138,13 +139,23 @@ def checked(body: object, limit: int = MAX_SIZE) -> Order:
     ]
     declared, unread = _declared(body)
     faults += unread
-    known = (*_MEMBERS, *NAMES)
-    unknown = [f"{member[:60]!r} is not one of {', '.join(known)}" for member in body if member not in known]
-    faults += [{"field": None, "reason": reason} for reason in unknown]
+    faults += _unknown_members(body)
     if faults:
         raise _refused(faults)
     chosen = DATASETS[dataset]
     return Order(chosen, named_for(chosen, name), size, declared)
+
+
+def _unknown_members(body: Mapping[str, Any]) -> list[Fault]:
+    """Return a fault for each of the first unknown members, and one for all others together. A body may have hundreds
+    of thousands of them."""
+    known = (*_MEMBERS, *NAMES)
+    unknown = [member for member in body if member not in known]
+    wanted = f"not one of {', '.join(known)}"
+    reasons = [f"{member[:60]!r} is {wanted}" for member in unknown[:MOST_UNKNOWN_KEYS]]
+    if len(unknown) > MOST_UNKNOWN_KEYS:
+        reasons.append(f"{len(unknown) - MOST_UNKNOWN_KEYS} further members are {wanted}")
+    return [{"field": None, "reason": reason} for reason in reasons]
 
 
 def _declared(body: Mapping[str, Any]) -> tuple[Declarations, list[Fault]]:

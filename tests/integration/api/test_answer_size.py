@@ -81,6 +81,14 @@ def test_only_the_first_unknown_keys_of_a_row_are_named(api: Api) -> None:
     assert rejects["reasons"] == [{"reason": "a key is not a column", "code": "unknown_column", "count": 1}]
 
 
+def test_only_the_first_unknown_members_of_an_upload_are_named(api: Api) -> None:
+    found = sent(api, "/uploads", {f"k{n}": 1 for n in range(300_000)})
+    assert found.status == 422
+    unknown = [error["reason"] for error in found.body["errors"] if error["field"] is None]
+    assert len(unknown) == MOST_UNKNOWN_KEYS + 1
+    assert unknown[-1].startswith("299980 further members are not one of dataset, filename, size")
+
+
 def test_responses_have_no_ascii_escapes_except_for_a_lone_surrogate(api: Api) -> None:
     found = api.client.http.post(
         "/department/upload/batch",
