@@ -50,10 +50,14 @@ def page(session: Session, after: int, retention: timedelta, most: int) -> Page:
     Loads get their ids in the order of their creation. So no old loads follow a page whose loads are all young. A load
     with a creation time in the future does not count as young, because the clock was wrong when it was created.
     """
+    # The condition _MAY_GO is a filter of its own, so that Postgres joins the orphans. As a column, it would be a query
+    # for each load, and each could read all orphans.
     rows = session.run(
-        f"SELECT l.id, NOT {_IS_YOUNG}, {_MAY_GO}, l.kind, l.source, l.errored_key,"
+        f"WITH page AS MATERIALIZED (SELECT * FROM loads WHERE id > :after ORDER BY id LIMIT :most),"
+        f" may_go AS (SELECT l.id FROM page l WHERE {_MAY_GO})"
+        f" SELECT l.id, NOT {_IS_YOUNG}, m.id IS NOT NULL, l.kind, l.source, l.errored_key,"
         " CASE WHEN l.kind = 'restore' AND l.status = 'succeeded' THEN l.restore_point END"
-        " FROM loads l WHERE l.id > :after ORDER BY l.id LIMIT :most",
+        " FROM page l LEFT JOIN may_go m ON m.id = l.id ORDER BY l.id",
         after=after,
         retention=_interval(retention),
         most=most,

@@ -30,8 +30,8 @@ _BOUNDS: Mapping[str, Bound] = {
     "staging tables": Bound(1.0, 8.0),
     "folder pg_wal": Bound(1.0, 1024.0),  # Postgres keeps up to max_wal_size, and recycles its files
     "folder postgres": Bound(grows="the tables, which are judged one by one"),
-    "bucket backup": Bound(grows="the bucket keeps old versions of deleted files for some days"),
-    "objects in bucket backup": Bound(grows="the bucket keeps old versions of deleted files for some days"),
+    "bucket backup": Bound(grows="the bucket keeps old versions of deleted files for 30 days"),
+    "objects in bucket backup": Bound(grows="the bucket keeps old versions of deleted files for 30 days"),
     "table loads": Bound(grows="one row for each load and request"),
     "bucket landing": Bound(grows="the files that were sent"),
     "objects in bucket landing": Bound(grows="the files that were sent"),

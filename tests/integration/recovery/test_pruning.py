@@ -308,3 +308,17 @@ def test_a_load_that_is_reopened_meanwhile_stays(landing: Landing, database_url:
 
     landing.s3.before = reopen
     assert (prune(landing), landing.loads()) == (0, 1)
+
+
+def test_many_waiting_rows_are_not_read_once_for_each_load(landing: Landing) -> None:
+    for _ in range(40):
+        request(landing)
+    age(landing)
+    with landing.database.session() as session:
+        session.run(
+            'INSERT INTO orphans (dataset, id, load_id, "row")'
+            " SELECT 'hired_employees', n, 1 + n % 2, '{}' FROM generate_series(1, 20000) n; ANALYZE orphans"
+        )
+        assert prune(landing) == 38
+        session.run("SELECT pg_stat_force_next_flush()")
+        assert session.scalar("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'orphans'") <= 2 * 20_000
