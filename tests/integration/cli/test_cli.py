@@ -128,6 +128,11 @@ def test_an_upload_of_a_file_without_rows_says_so(api: FakeApi, run: Run) -> Non
     assert (done.exit_code, done.stdout) == (0, "jobs.csv: load 7 succeeded\n  it had no rows\n")
 
 
+def test_an_upload_that_was_given_up_says_what_to_do(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7, "failed", error="gave up after 3 attempts: the disk of the database is full"))
+    assert "then loads the file again: make redrive" in run("upload", write("jobs.csv")).stdout
+
+
 def test_an_upload_goes_on_if_rejects_cannot_be_shown(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     expect_upload(api, 8, load(8, rejected=0), "hired_employees.csv")
