@@ -44,7 +44,9 @@ class Api:
         self._absent = absent
         self._remedies = _REMEDIES | ({HTTPStatus.UNAUTHORIZED: outdated} if outdated else {})
         if absent:  # only a stage on this machine has it, and `make status` works only there
-            self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = "make status shows which servers run"
+            self._remedies[HTTPStatus.SERVICE_UNAVAILABLE] = (
+                'make status shows which servers run; docs/operations.md says under "Database unavailable" what to do'
+            )
         self._http = Client({"Authorization": f"Bearer {token}"} if token else {})
 
     def close(self) -> None:

@@ -23,6 +23,10 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
     described(tools.out, load)
     if load["received"]:
         tools.out.line(f"  {counts(load)}")
+    elif load["status"] == "succeeded":
+        tools.out.line("  it had no rows")
+    if str(load.get("error") or "").startswith("gave up"):
+        tools.out.line("  nothing was stored; an operator removes the cause, then loads the file again: make redrive")
     if load["rejected"]:
         try:
             rejects(tools.out, tools.api.get(f"/loads/{load['id']}/rejects", limit=FEW))

@@ -11,7 +11,7 @@ from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
 from tests.e2e.cloud import Cloud
-from tests.soak.judge import HEAD, Bound, Sample, Verdict, verdicts
+from tests.soak.judge import HEAD, USUAL_SECONDS, Bound, Sample, Verdict, conclusion, verdicts
 from tests.soak.samples import Sampler
 from tests.soak.work import Work
 
@@ -42,7 +42,7 @@ _BOUNDS: Mapping[str, Bound] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=1800, help="length of the run; default: %(default)s")
+    parser.add_argument("--seconds", type=int, default=USUAL_SECONDS, help="length of the run; default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="seed of the files; default: %(default)s")
     args = parser.parse_args()
     if args.seconds < 60:
@@ -56,7 +56,7 @@ def main() -> int:
             judged = _run(work, commands.state, args.seconds)
         finally:
             commands.clean()
-    return _report(work, judged)
+    return _report(work, judged, args.seconds)
 
 
 def _run(work: Work, state: State, seconds: int) -> list[Verdict]:
@@ -81,13 +81,13 @@ def _run(work: Work, state: State, seconds: int) -> list[Verdict]:
     return verdicts(samples[int(_WARMING * _SAMPLES) :], _BOUNDS, _USUAL)
 
 
-def _report(work: Work, judged: list[Verdict]) -> int:
+def _report(work: Work, judged: list[Verdict], seconds: int) -> int:
     print(HEAD, *(verdict.line() for verdict in judged), sep="\n")
     print("work:", ", ".join(f"{name}: {number}" for name, number in sorted(work.done.items())))
     for what, number in work.wrong.items():
         print(f"WRONG {number} times: {what}")
     growing = [verdict.measure for verdict in judged if verdict.flat is False]
-    print(f"not flat: {', '.join(growing)}" if growing else "everything that must stay flat is flat")
+    print(conclusion(growing, seconds))
     return 1 if growing or work.wrong else 0
 
 

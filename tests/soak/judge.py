@@ -44,6 +44,7 @@ class Verdict:
         )
 
 
+USUAL_SECONDS = 1800  # the length of a run whose first third is no longer a warm-up
 HEAD = f"{'measure':<44} {'first third':>12} {'last third':>12} {'change':>12}"
 
 
@@ -61,6 +62,16 @@ def verdicts(samples: Sequence[Sample], bounds: Mapping[str, Bound], usual: Boun
         Verdict(name, _median(first, name), _median(last, name), _bound(name, bounds, usual))
         for name in sorted({name for sample in samples for name in sample})
     ]
+
+
+def conclusion(growing: Sequence[str], seconds: int) -> str:
+    """Return the last line of a run of so many `seconds`. `growing` names the measures that are not flat."""
+    if not growing:
+        return "everything that must stay flat is flat"
+    found = f"not flat: {', '.join(growing)}"
+    if seconds >= USUAL_SECONDS:
+        return found
+    return f"{found}; workers may still have been starting in this short run: run it again without SECONDS"
 
 
 def _median(samples: Sequence[Sample], name: str) -> float:

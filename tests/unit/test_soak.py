@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.datasets import DATASETS
 from tests.dialects import DECLARED, FOUND, written
-from tests.soak.judge import Bound, verdicts
+from tests.soak.judge import Bound, conclusion, verdicts
 from tests.soak.work import a_dialect
 
 USUAL = Bound(1.1, 1.0)
@@ -41,6 +41,12 @@ def test_a_measure_that_appears_late_grows_from_nothing() -> None:
 def test_too_few_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="5 samples are too few"):
         verdicts([{"a": 1.0}] * 5, {}, USUAL)
+
+
+def test_the_conclusion_of_a_short_run_says_that_growth_may_be_the_start_of_the_stage() -> None:
+    assert conclusion([], 60) == "everything that must stay flat is flat"
+    assert conclusion(["workers"], 1800) == "not flat: workers"
+    assert conclusion(["workers"], 60).endswith("in this short run: run it again without SECONDS")
 
 
 def test_the_dialects_of_a_soak_use_every_encoding_and_can_be_written() -> None:

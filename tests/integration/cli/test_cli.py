@@ -122,6 +122,17 @@ def test_upload_sends_the_form_with_the_file_and_follows_the_load(api: FakeApi, 
     assert done.stderr == ""
 
 
+def test_an_upload_of_a_file_without_rows_says_so(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7, received=0, inserted=0, updated=0, rejected=0))
+    done = run("upload", write("jobs.csv", ""))
+    assert (done.exit_code, done.stdout) == (0, "jobs.csv: load 7 succeeded\n  it had no rows\n")
+
+
+def test_an_upload_that_was_given_up_says_what_to_do(api: FakeApi, run: Run) -> None:
+    expect_upload(api, 7, load(7, "failed", error="gave up after 3 attempts: the disk of the database is full"))
+    assert "then loads the file again: make redrive" in run("upload", write("jobs.csv")).stdout
+
+
 def test_an_upload_goes_on_if_rejects_cannot_be_shown(api: FakeApi, run: Run) -> None:
     expect_upload(api, 7, load(7))
     expect_upload(api, 8, load(8, rejected=0), "hired_employees.csv")
@@ -895,7 +906,8 @@ def test_a_503_of_a_local_stage_points_to_make_status(api: FakeApi, run: Run, tm
     api.on("GET", "/loads/7", load(7))
     api.problem("GET", "/loads/8", 503, "Temporarily unavailable", "the database cannot be reached")
     assert run("load", "7").exit_code == 0  # the first response is a 503, and the retry succeeds
-    assert "the database cannot be reached; make status shows which servers run" in run("load", "8").stderr
+    refusal = run("load", "8").stderr
+    assert "the database cannot be reached; make status shows which servers run; docs/operations.md says" in refusal
 
 
 def test_a_function_that_failed_on_a_full_disk_gets_the_remedy(api: FakeApi, run: Run) -> None:
