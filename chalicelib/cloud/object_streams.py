@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.core.errors import NotFound, StorageUnavailable
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PART_SIZE = 5 * 1024 * 1024  # bytes; S3 requires at least 5 MiB for every part of a multipart upload except the last
+SMALL = 1024 * 1024  # bytes of the largest object that is kept in memory
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 
@@ -46,6 +49,31 @@ class ObjectStream:
 
     def close(self) -> None:
         self._body.close()
+
+    def repeated(self, body: bytes) -> "ObjectStream":
+        """Return a stream of the same object that reads its bytes from memory."""
+        return ObjectStream(BytesIO(body), self._what, self.size, self.etag, self.metadata)
+
+
+@dataclass
+class SmallObject:
+    """Keeps an object of at most `most` bytes in memory, so that it can be read again without a request."""
+
+    most: int = SMALL
+    _first: ObjectStream | None = None
+    _body: bytes = b""
+
+    def kept(self, stream: ObjectStream) -> ObjectStream:
+        """Read an object that is small enough to its end, and return a stream of the same bytes. Return the stream of
+        any other object unread."""
+        if self._first is None and stream.size <= self.most:
+            self._body, self._first = stream.read(), stream
+            stream.close()
+        return self.again() or stream
+
+    def again(self) -> ObjectStream | None:
+        """Return another stream of the object, or None if the object is not in memory."""
+        return None if self._first is None else self._first.repeated(self._body)
 
 
 class Writer:

@@ -1,6 +1,6 @@
 """Stages an object in one invocation, into a temporary table."""
 
-from chalicelib.ingest import staging_table
+from chalicelib.ingest import merge, staging_table
 from chalicelib.ingest.attempt import Attempt, ObjectBody
 from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.reject_files import RejectFile
@@ -25,8 +25,10 @@ class AtOnce:
         tokens = reading.tokens(body.stream, counts_only=lambda: rejects.is_full)
         stager = Stager(table, tokens, rejects, dates=reading.file_format.declared.dates)
         for received in stager.run(session):
-            claims.progress(session, attempt.claim, received)
+            if received > merge.FEW:
+                claims.progress(session, attempt.claim, received)
         body.verify()
-        staging_table.analyze(session)
+        if stager.received > merge.FEW:
+            staging_table.analyze(session)
         counts = (stager.received, stager.rejected, stager.oddities)
         return Staged(body.etag, table.name, reading, *counts, lambda: staging_table.drop(session))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from chalicelib.cloud.database import Session
-from chalicelib.cloud.object_streams import ObjectStream
+from chalicelib.cloud.object_streams import ObjectStream, SmallObject
 from chalicelib.cloud.storage import Storage
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import LoadError, NotFound
@@ -58,6 +58,7 @@ class Attempt:
     claim: Claim
     created: ObjectCreated
     dataset: Dataset
+    small: SmallObject = field(default_factory=SmallObject)
     work_time: WorkTime = field(default_factory=WorkTime)
 
     @property
@@ -68,12 +69,15 @@ class Attempt:
     @contextmanager
     def opened(self, start: int = 0) -> Iterator[ObjectBody]:
         """Open the object, from byte `start` on. Raises StorageUnavailable, or LoadError if the object no longer
-        exists."""
+        exists. A small object is kept in memory, so that it can be opened again without a request."""
+        body = self.small.again() if start == 0 else None
         try:
-            body = self.storage.landing.open(self.created.key, self.created.version_id, start=start)
+            body = body or self.storage.landing.open(self.created.key, self.created.version_id, start=start)
         except NotFound as error:
             raise LoadError("the object no longer exists") from error
         try:
+            if start == 0:
+                body = self.small.kept(body)
             yield ObjectBody(body, self.claim.sha256, self.session.keep_awake)
         finally:
             body.close()

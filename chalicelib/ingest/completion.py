@@ -37,6 +37,7 @@ from chalicelib.core.errors import Conflict, LockTimeout, StorageUnavailable
 from chalicelib.core.streams import InTime
 from chalicelib.ingest import merge, open_rejects, orphans
 from chalicelib.ingest.attempt import Attempt
+from chalicelib.ingest.merge import Merged
 from chalicelib.ingest.orphan_report import OrphanReport
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.staging import Staged
@@ -111,9 +112,7 @@ class Completion:
         merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
         if is_stale(attempt):
             return self._skip()
-        merged = merge.load(session, dataset, staged.relation)
-        orphans.forget(session, dataset, staged.table)
-        self._resolve()
+        merged = self._merge_rows()
         if orphan_count:
             orphans.remember(session, dataset, attempt.claim.load_id, staged.relation)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
@@ -131,14 +130,20 @@ class Completion:
         key, reasons = self.rejects.complete(), self.rejects.reasons.counted()
         return Findings(key, reasons, self.rejects.tracked.count, notices)
 
-    def _resolve(self) -> None:
-        """Resolve the rejects whose rows this load has merged: rejects with the same ids, and the rejects that the file
-        is declared to correct."""
-        session, staged = self.attempt.session, self.staged
-        open_rejects.resolve(session, self.attempt.dataset, staged.table)
+    def _merge_rows(self) -> Merged:
+        """Merge the rows. Delete the orphans with their ids, and resolve the rejects with their ids and the rejects
+        that the file is declared to correct."""
+        session, dataset, staged = self.attempt.session, self.attempt.dataset, self.staged
+        if staged.received <= merge.FEW:
+            merged = merge.upsert(session, dataset, staged.relation, resolves=False)
+        else:
+            merged = merge.load(session, dataset, staged.relation)
+            orphans.forget(session, dataset, staged.table)
+        open_rejects.resolve(session, dataset, staged.table)
         declared, layout = staged.reading.file_format.declared, staged.reading.file_format.layout
         if declared.corrects is not None and layout.line_column:
             open_rejects.correct(session, declared.corrects, staged.table, layout.line_column)
+        return merged
 
     def _skip(self) -> Outcome:
         claims.skip(self.attempt.session, self.attempt.claim, "a newer version of the object has been loaded")

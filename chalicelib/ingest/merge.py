@@ -20,6 +20,10 @@ from chalicelib.ingest.merge_sql import MergeSql
 from chalicelib.ingest.relation import Relation
 from chalicelib.loads.outcomes import Counts
 
+# So few rows are merged with a single statement. For them, the planner needs no statistics: to find a row by its id is
+# always right. Each further statement would cost a small file more than it saves.
+FEW = 5_000
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -78,9 +82,9 @@ def upsert(
     """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
     same id, only the last of them is merged.
 
-    This is one statement, for the few rows of a request. The statement also deletes the orphans that have the same ids
-    as the merged rows, because the merged rows are newer. The statement also resolves the open rejects with these ids,
-    unless `resolves` is false. The caller must have locked the parents of all rows.
+    This is one statement, for the few rows of a request or of a small file. The statement also deletes the orphans that
+    have the same ids as the merged rows, because the merged rows are newer. The statement also resolves the open
+    rejects with these ids, unless `resolves` is false. The caller must have locked the parents of all rows.
     """
     sql = MergeSql(dataset, relation)
     forgotten = (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.object_streams import SMALL, SmallObject
 from chalicelib.cloud.storage import Storage
 from chalicelib.core import deadline, logs
 from chalicelib.core.dataset import Dataset
@@ -45,7 +46,7 @@ class Ingestion:
 
     `grace` is the time that rows wait for their parents. `busy_wait` is the number of seconds that a second worker on a
     load waits for the first worker. `watch` is called when a load has ended. `reject_limit` limits the rejects that are
-    recorded.
+    recorded. An object of at most `keeps` bytes is kept in memory during its load.
     """
 
     database: Database
@@ -55,6 +56,7 @@ class Ingestion:
     watch: Watch = outcomes.unwatched
     busy_wait: float = claims.BUSY_WAIT
     reject_limit: RejectLimit = UNLIMITED
+    keeps: int = SMALL
 
 
 def ingest_object(ingestion: Ingestion, created: ObjectCreated, *, seconds: float | None = None) -> bool:
@@ -80,7 +82,8 @@ def _ingest(ingestion: Ingestion, created: ObjectCreated) -> bool:
                 if dataset is None:
                     _refuse(ingestion, claim, created)
                     return True
-                if not _load(ingestion, Attempt(session, ingestion.storage, claim, created, dataset)):
+                small = SmallObject(ingestion.keeps)
+                if not _load(ingestion, Attempt(session, ingestion.storage, claim, created, dataset, small)):
                     return False
             finally:
                 with deadline.within(ENDING):

@@ -19,7 +19,7 @@ from chalicelib.cloud.database import Session
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS, children
 from chalicelib.ingest import open_rejects, parents
-from chalicelib.ingest.merge import lock_table, upsert
+from chalicelib.ingest.merge import FEW, lock_table, upsert
 from chalicelib.ingest.relation import Relation, flag
 
 LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the lock of a table
@@ -42,7 +42,8 @@ def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
         f" WHERE s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
     )
     if count:
-        session.run(f"ANALYZE _missing; DELETE FROM {relation.source} s USING _missing m WHERE s.ctid = m._place")
+        statistics = "ANALYZE _missing; " if count > FEW else ""
+        session.run(f"{statistics}DELETE FROM {relation.source} s USING _missing m WHERE s.ctid = m._place")
     return count
 
 

@@ -88,6 +88,8 @@ def claim(
     has no attempts left, for example because another delivery of the event has used them up. This delivery then fails,
     too, so that its event becomes a dead letter.
     """
+    if begun := _begin(session, created, dataset, kind):
+        return begun
     load_id = _register(session, created, dataset, kind)
     _lock(session, load_id, busy_wait)
     rows: list[list[Any]] = []
@@ -106,6 +108,31 @@ def claim(
         if not rows:
             release(session, load_id)
     return Claim(load_id, *rows[0]) if rows else None
+
+
+def _begin(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> Claim | None:
+    """Create the load of a new object version, claim it, and begin its first attempt, all in one statement. Returns
+    None if the object version may already have a load.
+
+    Nobody else sees the load before the statement ends, and then this session has its lock. So no other worker can take
+    the lock first.
+    """
+    rows = session.run(
+        "INSERT INTO loads (dataset, source, version, sequencer, kind, status, attempts, started_at)"
+        " SELECT :dataset, :source, :version, :sequencer, :kind, 'running', 1, now() WHERE NOT EXISTS"
+        f" (SELECT FROM loads WHERE source = :source AND (version = :version OR {AWAITS_OBJECT}))"
+        " ON CONFLICT (source, version) DO NOTHING"
+        " RETURNING id, started_at, pg_try_advisory_lock(id)",
+        dataset=dataset and dataset.name,
+        source=created.source,
+        version=created.version,
+        sequencer=created.sequencer,
+        kind=kind,
+    )
+    for load_id, started_at, is_locked in rows:
+        if is_locked:
+            return Claim(load_id, 1, started_at, None, tried_before=False)
+    return None
 
 
 def _register(session: Session, created: ObjectCreated, dataset: Dataset | None, kind: str) -> int:

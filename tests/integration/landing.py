@@ -13,6 +13,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from chalicelib.cloud.database import Database
+from chalicelib.cloud.object_streams import SMALL
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import StorageUnavailable
 from chalicelib.ingest.events import created_objects
@@ -30,11 +31,12 @@ Row = dict[str, Any]
 @dataclass
 class Landing:
     """Stores objects in the landing bucket and delivers their events. `events` has the delivered events, so that a test
-    can deliver them again."""
+    can deliver them again. Objects of at most `keeps` bytes are read only once."""
 
     database: Database
     s3: S3
     events: list[Row] = field(default_factory=list)
+    keeps: int = SMALL
     _sequence: Iterator[int] = field(default_factory=lambda: count(1))
 
     def put(self, key: str, body: bytes | str, **metadata: str) -> Row:
@@ -57,7 +59,8 @@ class Landing:
     def deliver(self, event: Row, *, grace: timedelta = GRACE, busy_wait: float = BUSY_WAIT) -> None:
         self.events.append(event)
         for created in created_objects(event):
-            ingest_object(Ingestion(self.database, self.s3.storage, grace, busy_wait=busy_wait), created)
+            ingestion = Ingestion(self.database, self.s3.storage, grace, busy_wait=busy_wait, keeps=self.keeps)
+            ingest_object(ingestion, created)
 
     def upload(self, key: str, body: bytes | str, *, grace: timedelta = GRACE, **metadata: str) -> Row:
         """Store an object and deliver its event. Return the newest load, which is that of the object."""

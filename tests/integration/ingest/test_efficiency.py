@@ -107,6 +107,33 @@ def test_a_load_reads_its_object_once_and_has_no_statement_for_a_single_row(
     assert len(watched.statements) < 40, watched.statements
 
 
+def test_a_small_file_is_read_once_although_rows_lack_a_parent(landing: Landing) -> None:
+    landing.upload("departments.csv", "1,Sales\n")
+    landing.upload("jobs.csv", "1,Clerk\n")
+    before = len(landing.s3.calls)
+    load = landing.upload(
+        "hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n2,Bo,2021-07-27T16:02:08Z,9,1\n", max_rejected="1"
+    )
+    assert Counter(operation for operation, _ in landing.s3.calls[before:])["GetObject"] == 1
+    assert [(reject["line"], reject["raw"], reject["reasons"]) for reject in landing.rejects(load)] == [
+        (2, "2,Bo,2021-07-27T16:02:08Z,9,1", ["department_id 9 does not exist"])
+    ]
+
+
+def test_a_small_file_takes_few_statements_and_few_transactions(landing: Landing, database_url: str) -> None:
+    event = landing.put("departments.csv", "1,Sales\n2,Ops\n")
+    watched = Watched(database_url)
+    original, landing.database = landing.database, watched
+    landing.deliver(event)
+    landing.database = original
+    watched.close()
+    # The claim and the format are committed at once, so that everybody sees that the load has begun.
+    writing = [sql for sql in watched.statements if "loads" in sql and not sql.lstrip("(").startswith("SELECT")]
+    assert [sql.split()[0] for sql in writing] == ["INSERT", "UPDATE", "UPDATE"], watched.statements
+    assert not [sql for sql in watched.statements if "ANALYZE" in sql]
+    assert len(watched.statements) < 20, watched.statements
+
+
 ROWS = st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["a", "b", "c"])), max_size=10)
 
 

@@ -36,6 +36,12 @@ def others(landing: Landing, database_url: str) -> Iterator[Landing]:
         yield Landing(other, landing.s3)
 
 
+@pytest.fixture(autouse=True)
+def large(landing: Landing) -> None:
+    """Treat every file as a large one, which is not kept in memory."""
+    landing.keeps = 0
+
+
 def at_the_second_reading(landing: Landing, act: Callable[[], None]) -> None:
     """Call `act` when the next load is about to read its object for the second time."""
     readings = []
@@ -230,9 +236,8 @@ class HinderedS3:
 def deliver_hindered(landing: Landing, event: dict[str, Any], hinder: Callable[[], None], seconds: float) -> None:
     client: Any = HinderedS3(landing.s3.client, hinder)
     [created] = created_objects(event)
-    ingest_object(
-        Ingestion(landing.database, Storage(*BUCKETS, client=lambda: client), GRACE), created, seconds=seconds
-    )
+    storage = Storage(*BUCKETS, client=lambda: client)
+    ingest_object(Ingestion(landing.database, storage, GRACE, keeps=0), created, seconds=seconds)
 
 
 MANY = "".join(f"{i},{'Ann' * 30},2021-07-27T16:02:08Z,{1 if i % 10 else 9},1\n" for i in range(1, 8001))
