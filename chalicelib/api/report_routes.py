@@ -17,6 +17,7 @@ from chalicelib.core.errors import Unprocessable
 from chalicelib.core.value_limits import MAX_ID
 from chalicelib.reports import queries
 from chalicelib.reports.declaration import FIRST, LAST, Report, ReportColumn, Scope, Span
+from chalicelib.reports.kept_answers import Answer, Asked, KeptAnswers
 from chalicelib.services import services
 
 YEAR = WholeNumber("year", "the year of the hires, in UTC", high=LAST, example=2021)
@@ -28,6 +29,7 @@ JSON, CSV = "application/json", "text/csv"
 WRONG_ORDER = "`from` must not be later than `to`"
 
 _OF_SPAN: Mapping[Span, tuple[Parameter, ...]] = {Span.YEAR: (YEAR,), Span.RANGE: (FROM, TO), Span.EVERY: ()}
+_kept = KeptAnswers()
 _REPORT = "report"  # the attribute of a view that has its report
 
 
@@ -68,8 +70,11 @@ def _view(blueprint: Blueprint, report: Report, span: Span) -> Callable[..., Res
         sent = query_values(request) | {name: YEAR.read(text) for name, text in in_path.items()}
         first, last = _years(span, sent)
 
-        def read(session: Session) -> tuple[str, str]:
-            return queries.with_version(session, report, span, Scope(first, last, _department(session, sent)))
+        def read(session: Session) -> Answer:
+            asked = Asked(report, span, Scope(first, last, _department(session, sent)))
+            answer = queries.answer(session, asked, _kept.last(session, asked))
+            _kept.keep(session, asked, answer)
+            return answer
 
         return _response(request, read, report.variants[span].columns, f"{report.file}{_named(span, first, last)}")
 
@@ -109,10 +114,9 @@ def _named(span: Span, first: int, last: int) -> str:
 
 
 def _response(
-    request: Request, read: Callable[[Session], tuple[str, str]], columns: tuple[ReportColumn, ...], file: str
+    request: Request, read: Callable[[Session], Answer], columns: tuple[ReportColumn, ...], file: str
 ) -> Response:
-    """Return the report as JSON or CSV. `read` returns the version of the report, and the report. Return a 304 if the
-    caller already has this version of the report."""
+    """Return the report as JSON or CSV. Return a 304 if the caller already has the present version of the report."""
     form = preferred(request, (JSON, CSV))
     # The caller may keep the response, but must ask before each use whether the response is still valid.
     headers: dict[str, str | list[str]] = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}

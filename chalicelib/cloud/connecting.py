@@ -11,6 +11,7 @@ from pg8000.converters import timestamptz_in
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.cloud.database_errors import refused
+from chalicelib.cloud.prepared_names import PreparedNames
 from chalicelib.cloud.statements import Connection
 from chalicelib.cloud.wire import Wire
 from chalicelib.core import deadline
@@ -45,12 +46,13 @@ class Address:
 class Connector:
     """Opens connections. `tls` and `ca` have the values of the settings DATABASE_TLS and DATABASE_CA. `name` is the
     `application_name` of the connections. `timeout` is in seconds and limits each read and write while a connection is
-    opened."""
+    opened. If `prepares` is true, Postgres keeps the statements that a connection sends often."""
 
     tls: str
     ca: str
     name: str
     timeout: float
+    prepares: bool = False
 
     def connect(self, url: str) -> tuple[Connection, Wire]:
         """Return a new connection and its socket. Raises DatabaseUnavailable, and TooManyConnections if the server has
@@ -76,6 +78,8 @@ class Connector:
             wire.socket.close()
             raise refused(error) from error
         connection.register_in_adapter(_TIMESTAMPTZ, _instant)
+        if self.prepares:
+            connection.prepare(PreparedNames())
         return connection, wire
 
 

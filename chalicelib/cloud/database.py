@@ -196,7 +196,7 @@ class Database:
         if isinstance(url, str):
             Address.of(url)  # raises an error now if the URL is malformed
         self._url, self._purpose = url, purpose
-        self._connector = Connector(tls, ca, purpose.name, connect_timeout)
+        self._connector = Connector(tls, ca, purpose.name, connect_timeout, purpose.prepares)
         self._session: Session | None = None
 
     @contextmanager

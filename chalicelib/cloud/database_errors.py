@@ -37,6 +37,8 @@ def translated(error: Exception) -> Exception:
         return LockTimeout("the table is busy with another load")
     if state in ("40001", "40P01"):
         return Conflict("the change conflicted with a concurrent change")
+    if is_outdated(error):
+        return Conflict("the tables were changed by a migration")
     if state.startswith(_AWAY):
         return _unavailable(state, CANNOT_SERVE)
     return _without_values(error)
@@ -48,10 +50,24 @@ def refused(error: Exception) -> DatabaseUnavailable:
     return _unavailable(sqlstate(error), "the database refused the connection")
 
 
+def is_outdated(error: Exception) -> bool:
+    """Return whether Postgres can no longer run a statement that it has prepared. Either a table was changed so that
+    the result would have other types, or somebody has discarded the statement."""
+    state = sqlstate(error)
+    if state == "0A000":  # also the code of features that Postgres lacks; the routine is the same in each language
+        return _field(error, "R") == "RevalidateCachedQuery"
+    return state == "26000"
+
+
 def sqlstate(error: Exception) -> str:
     """Return the five-character SQLSTATE of a driver error, or an empty string."""
+    return _field(error, "C")
+
+
+def _field(error: Exception, name: str) -> str:
+    """Return a field of the message of an error that the server sent, or an empty string."""
     info = error.args[0] if error.args else None
-    return str(info.get("C", "")) if isinstance(info, dict) else ""
+    return str(info.get(name, "")) if isinstance(info, dict) else ""
 
 
 def _unavailable(state: str, otherwise: str) -> DatabaseUnavailable:

@@ -21,12 +21,14 @@ _TRUST = 1.0  # seconds; so a busy API sends few pings, which would make short r
 class Purpose:
     """Says how connections are used. `name` is their `application_name`. `patience` is the time in seconds to wait for
     a connection if the server has no room for another one. `share` is the largest number of connections with this name;
-    None means that there is no limit. For `trust` seconds after a response, a connection is used without a ping."""
+    None means that there is no limit. For `trust` seconds after a response, a connection is used without a ping. If
+    `prepares` is true, Postgres keeps the statements that a connection sends often."""
 
     name: str = _APP
     patience: float = 0.0
     share: int | None = None
     trust: float = 0.0
+    prepares: bool = False
 
 
 ANY = Purpose()
@@ -37,6 +39,6 @@ def of_function(deployed: str, stage: str, connections: int) -> Purpose:
     functions of the stage together may have. A process that is not a function serves the API."""
     _, _, function = deployed.removeprefix(f"{_APP}-{stage}").partition("-")
     if not function:
-        return Purpose(f"{_APP} api", share=shares.of_api(connections), trust=_TRUST)
+        return Purpose(f"{_APP} api", share=shares.of_api(connections), trust=_TRUST, prepares=True)
     patience = _PATIENCE if function in _LONG else _SHORT_PATIENCE
     return Purpose(f"{_APP} files" if function == _INGEST else f"{_APP} schedules", patience)

@@ -1,4 +1,5 @@
-"""Runs statements with parameters: parses each of them only once, and sends it to Postgres in one round trip.
+"""Runs statements with parameters: parses each of them only once, and sends it to Postgres in one round trip. A
+connection of the API also lets Postgres keep the statements that it sends often.
 
 pg8000 looks for the parameters of a statement character by character. For a long statement, this takes a millisecond,
 which is more than most statements take in Postgres. And pg8000 waits for three responses for each such statement: to
@@ -13,16 +14,28 @@ from typing import Any
 
 import pg8000.core
 import pg8000.native
+from pg8000.exceptions import DatabaseError
+
+from chalicelib.cloud.database_errors import is_outdated
+from chalicelib.cloud.prepared_names import PreparedNames
 
 _MOST = 256  # parsed statements in memory; a function has fewer, not counting those with the tables of a single load
 _COUNT, _LENGTH = Struct("!H"), Struct("!i")
 _NUL = b"\0"
-_PARSE, _BIND, _DESCRIBE = b"P", b"B", b"D"
+_PARSE, _BIND, _DESCRIBE, _CLOSE = b"P", b"B", b"D", b"C"
+_STATEMENT = b"S"
+_IDLE = b"I"  # the status of a connection without a transaction
 _PORTAL = b"P" + _NUL  # the unnamed portal
 
 
 class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has no types
     """A connection that remembers how statements were parsed, and waits only once for each statement."""
+
+    _names: PreparedNames | None = None
+
+    def prepare(self, names: PreparedNames) -> None:
+        """Let Postgres keep statements under these names from now on."""
+        self._names = names
 
     def run(self, sql: str, stream: Any = None, **params: Any) -> Any:
         if not params and stream is None:
@@ -35,11 +48,37 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
         return self._context.rows
 
     def _execute_at_once(self, statement: str, values: Sequence[Any]) -> Any:
-        context = pg8000.core.Context(statement)
         texts = pg8000.core.make_params(self.py_types, values)
+        if self._names is None or (name := self._names.name_of(statement)) is None:
+            self._parse(b"", statement)
+            return self._executed(b"", statement, texts)
+        if not name.is_ready:
+            return self._prepared(self._names, name.text, statement, texts)
+        try:
+            return self._executed(name.text, statement, texts)
+        except DatabaseError as error:
+            if is_outdated(error):
+                self._names.forget()
+                if self._transaction_status == _IDLE:  # otherwise the transaction has failed
+                    return self._prepared(self._names, name.text, statement, texts)
+            raise
+
+    def _prepared(self, names: PreparedNames, name: bytes, statement: str, texts: Sequence[str | None]) -> Any:
+        """Let Postgres prepare a statement under a name, in the place of an earlier one, and execute it."""
+        names.failed(statement)
+        self._send_message(_CLOSE, _STATEMENT + name + _NUL)  # does nothing if there is none
+        self._parse(name, statement)
+        context = self._executed(name, statement, texts)
+        names.succeeded(statement)
+        return context
+
+    def _parse(self, name: bytes, statement: str) -> None:
+        self._send_message(_PARSE, name + _NUL + statement.encode() + _NUL + _COUNT.pack(0))
+
+    def _executed(self, name: bytes, statement: str, texts: Sequence[str | None]) -> Any:
+        context = pg8000.core.Context(statement)
         parameters = [_COUNT.pack(len(texts)), *map(_field, texts)]
-        self._send_message(_PARSE, _NUL + statement.encode() + _NUL + _COUNT.pack(0))
-        self._send_message(_BIND, b"".join((_NUL, _NUL, _COUNT.pack(0), *parameters, _COUNT.pack(0))))
+        self._send_message(_BIND, b"".join((_NUL, name, _NUL, _COUNT.pack(0), *parameters, _COUNT.pack(0))))
         self._send_message(_DESCRIBE, _PORTAL)
         pg8000.core._write(self._sock, pg8000.core.EXECUTE_MSG + pg8000.core.SYNC_MSG)
         pg8000.core._flush(self._sock)

@@ -23,6 +23,10 @@ from chalicelib.loads.outcomes import Counts
 # So few rows are merged with a single statement. For them, the planner needs no statistics: to find a row by its id is
 # always right. Each further statement would cost a small file more than it saves.
 FEW = 5_000
+# When the row triggers are switched off, and again when they are back on, Postgres discards the plans of all statements
+# of the connection, also those of the other triggers. For a few rows, to make these plans again takes longer than the
+# row triggers.
+_TRIGGERED = 100
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,15 @@ def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
     session.run(locking(dataset, timeout))
 
 
-def locking(dataset: Dataset, timeout: float) -> str:
-    """Return the statements of `lock_table`, so that a caller can send them together with other statements."""
+def locking(dataset: Dataset, timeout: float, *, rows: int | None = None) -> str:
+    """Return the statements of `lock_table`, so that a caller can send them together with other statements. `rows` is
+    the number of rows that the caller will merge, if it is known. For at most _TRIGGERED rows, the row triggers stay on."""
+    locking = f"{lock_timeout(timeout)}; LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE;"
+    if rows is not None and rows <= _TRIGGERED:
+        return locking
     # The triggers for change tracking and for the summary are ENABLE ALWAYS, so they still fire.
     return (
-        f"{lock_timeout(timeout)}; LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE;"
-        "SELECT set_config('session_replication_role', 'replica', true)"
+        f"{locking} SELECT set_config('session_replication_role', 'replica', true)"
         " WHERE has_parameter_privilege('session_replication_role', 'SET')"
     )
 

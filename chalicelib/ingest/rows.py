@@ -121,7 +121,8 @@ class _Request:
         """Upload all rows in one transaction. Try again after a conflict with a concurrent change."""
         for attempt in range(1, TRIES + 1):
             try:
-                with self.session.transaction(f"BEGIN; {merge.locking(self.dataset, self.patience.left())}"):
+                locking = merge.locking(self.dataset, self.patience.left(), rows=len(self.rows))
+                with self.session.transaction(f"BEGIN; {locking}"):
                     return self._upload_once()
             except Conflict:
                 if attempt == TRIES:

@@ -9,45 +9,59 @@ from chalicelib.core.answer_size import MAX_ANSWER, fits
 from chalicelib.core.errors import Unprocessable
 from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import ACTIVE
+from chalicelib.reports.kept_answers import Answer, Asked
 
 _SEPARATOR = 3  # the JSON text has at least 3 bytes between two rows
-_VERSION = "SELECT string_agg(dataset || '=' || version, ' ' ORDER BY dataset) FROM dataset_state"
+# The version of a row of `dataset_state` is a counter. The transaction that has written the row (xmin) shows that the
+# row comes from a backup, with which counters may go back. Each deployment updates the row of `deployment`, after its
+# migrations.
+_VERSION = (
+    "SELECT concat(string_agg(concat_ws('=', dataset, version, xmin), ' ' ORDER BY dataset), ' ',"
+    " (SELECT xmin FROM deployment)) FROM dataset_state"
+)
 
 
 def version(session: Session) -> str:
-    """Return a text that changes whenever a dataset changes. In a transaction that began with SNAPSHOT, the text and
-    the reports that are read belong to the same state of the datasets."""
+    """Return a text that changes whenever a dataset changes, and with each deployment. In a transaction that began with
+    SNAPSHOT, the text and the reports that are read belong to the same state of the datasets."""
     return str(session.scalar(_VERSION))
 
 
 def as_json(session: Session, report: Report, span: Span, scope: Scope) -> str:
-    """Return the JSON text of `with_version`, which may raise Unprocessable."""
-    return with_version(session, report, span, scope)[1]
+    """Return the JSON text of `answer`, which may raise Unprocessable."""
+    return answer(session, Asked(report, span, scope)).text
 
 
-def with_version(session: Session, report: Report, span: Span, scope: Scope) -> tuple[str, str]:
+def answer(session: Session, asked: Asked, kept: Answer | None = None) -> Answer:
     """Return the `version` and the report as JSON. One statement reads both, so they belong to the same state of the
-    datasets, even without a transaction.
+    datasets, even without a transaction. If the version is that of the `kept` answer, return this answer.
 
     The JSON text has the rows of the report as a list of objects with the columns of the variant. If the report has a
     `member`, the text is an object with that list.
 
     Raises Unprocessable if the text would be too large for a response.
     """
+    report, span, scope = asked
     columns = report.variants[span].columns
     names = [f"octet_length({_quoted(column)})" for column in columns if column.figure is Figure.NAME]
     row_bytes = " + ".join([str(_bytes_beside_names(columns)), *names])
-    [[text, version_read]] = session.run(
-        f"WITH r AS MATERIALIZED ({limited(report, span)})"  # makes no text if the rows are too large
-        f" SELECT CASE WHEN coalesce(sum({row_bytes}), 0) <= {MAX_ANSWER}"
+    # Postgres runs a query in parentheses only if it needs the result. `r` is materialized, so that Postgres makes no
+    # text if the rows are too large.
+    [[version_read, text]] = session.run(
+        f"WITH v (version) AS MATERIALIZED ({_VERSION}), r AS MATERIALIZED ({limited(report, span)})"
+        " SELECT version, CASE WHEN version IS DISTINCT FROM :kept THEN (SELECT CASE"
+        f" WHEN coalesce(sum({row_bytes}), 0) <= {MAX_ANSWER}"
         " THEN (SELECT CAST(coalesce(json_agg(shown.*), '[]') AS text)"
-        f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END, ({_VERSION}) FROM r",
+        f" FROM (SELECT {', '.join(map(_quoted, columns))} FROM r) shown) END FROM r) END FROM v",
+        kept=kept and kept.version,
         **asdict(scope),
     )
+    if kept and kept.version == version_read:
+        return kept
     if text is None or not fits(text):
         raise Unprocessable(_too_large(report, span, scope))
     whole = json.dumps({report.member: json.loads(text)}, ensure_ascii=False) if report.member else str(text)
-    return str(version_read), whole
+    return Answer(str(version_read), whole)
 
 
 def first_rows(

@@ -128,3 +128,19 @@ def test_while_no_connection_is_free_the_checks_run_once_for_a_request(stage: St
     stage.database.away = True
     assert stage.get("Bearer hf_any") == 503
     assert stage.database.sessions == 1
+
+
+def test_without_authentication_the_checks_are_repeated_after_five_seconds_or_an_outage(
+    api: Api, s3: S3, database_url: str
+) -> None:
+    stage = Stage(api, s3, Counting(database_url))
+    vars(services())["database"] = stage.database
+    vars(services())["readiness"] = Readiness(stage.database, s3.storage, lambda: stage.seconds)
+    shown = [send(api, "GET", "/health", None) for _ in range(5)]
+    assert {(each.status, each.body["database"], each.body["dead_letters"]) for each in shown} == {(200, "ok", None)}
+    assert [name for name, _ in s3.calls].count("HeadBucket") == 3
+    stage.database.away = True
+    stage.seconds += 5.1
+    assert stage.get() == 503
+    stage.database.away = False
+    assert stage.get() == 200

@@ -11,8 +11,10 @@ import pytest
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.prepared_names import MOST, OFTEN
 from chalicelib.cloud.purposes import Purpose
 from chalicelib.core import deadline
+from chalicelib.core.errors import Conflict
 from chalicelib.services import services
 from tests.integration.cloud.test_database import Front
 from tests.integration.http_api import Api
@@ -159,3 +161,98 @@ def waits(front: Front) -> int:
     """Return how often the client has waited for the server: after each Sync, and after each query without
     parameters."""
     return front.sent.count(SYNC) + len(re.findall(rb"Q\0\0..(?:SELECT|SET|BEGIN|COMMIT|SHOW)", front.sent, re.DOTALL))
+
+
+@pytest.fixture
+def preparing(front: Front) -> Iterator[Session]:
+    """Return a session whose statements Postgres keeps."""
+    database = Database(front.url, tls="disable", purpose=Purpose(prepares=True))
+    with closing(database), database.session() as session:
+        yield session
+
+
+ASKED = "SELECT id, job FROM jobs WHERE id = ANY(:ids)"
+MESSAGE = b"SELECT id, job FROM jobs WHERE id = ANY($1)"
+
+
+def ask(session: Session, times: int = 4) -> None:
+    """Let Postgres prepare the statement ASKED, and check its result."""
+    for n in range(times):
+        assert session.run(ASKED, ids=[1, n + 2]) == [[1, "Clerk"]]
+
+
+@pytest.fixture
+def clerk(database: Database) -> Iterator[Database]:
+    """Return a database with one job. After the test, the tables are as before."""
+    with database.session() as session:
+        session.run("INSERT INTO jobs VALUES (1, 'Clerk')")
+        yield database
+        session.run("ALTER TABLE jobs ALTER COLUMN id TYPE integer")
+
+
+def test_a_statement_that_is_sent_often_is_sent_only_a_few_times(
+    clerk: Database, front: Front, preparing: Session
+) -> None:
+    ask(preparing, 50)
+    assert front.sent.count(MESSAGE) == OFTEN
+    assert preparing.scalar("SELECT count(*) FROM pg_prepared_statements") == 1
+
+
+def test_few_statements_are_kept(preparing: Session) -> None:
+    for n in range(2 * MOST):
+        for a in range(OFTEN + 1):
+            assert preparing.scalar(f"SELECT {n} + CAST(:a AS int)", a=a) == n + a
+    assert preparing.scalar("SELECT count(*) FROM pg_prepared_statements") == MOST
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE jobs ALTER COLUMN id TYPE bigint", "TRUNCATE jobs CASCADE"])
+def test_a_statement_works_after_a_change_of_its_table(clerk: Database, preparing: Session, change: str) -> None:
+    ask(preparing)
+    with clerk.session() as admin:
+        admin.run(f"{change}; INSERT INTO jobs VALUES (1, 'Clerk') ON CONFLICT DO NOTHING")
+    ask(preparing)
+
+
+@pytest.mark.parametrize("discard", ["DISCARD ALL", "DEALLOCATE ALL"])
+def test_a_statement_works_after_it_was_discarded(clerk: Database, preparing: Session, discard: str) -> None:
+    ask(preparing)
+    preparing.run(discard)
+    ask(preparing)
+
+
+def test_a_transaction_whose_tables_were_changed_conflicts_and_can_be_repeated(
+    clerk: Database, preparing: Session
+) -> None:
+    ask(preparing)
+    with clerk.session() as admin:
+        admin.run("ALTER TABLE jobs ALTER COLUMN id TYPE bigint")
+    with pytest.raises(Conflict, match="migration"), preparing.transaction():
+        ask(preparing)
+    with preparing.transaction():
+        ask(preparing)
+
+
+@pytest.mark.parametrize("wrong", ["x", None])
+def test_a_prepared_statement_works_after_a_wrong_parameter(preparing: Session, wrong: str | None) -> None:
+    for n in range(8):
+        if n in (OFTEN - 1, OFTEN + 1):  # when it is prepared, and when it is ready
+            with pytest.raises(DatabaseError):
+                preparing.run("SELECT 1 / CAST(:a AS int)", a=wrong or 0)
+        assert preparing.scalar("SELECT 1 / CAST(:a AS int)", a=1) == 1
+
+
+def test_uploads_go_on_while_a_migration_changes_the_tables(clerk: Database, api: Api) -> None:
+    def upload(row_id: int) -> None:
+        row = {"id": row_id, "name": "Ada", "datetime": "2021-05-01", "department_id": 1, "job_id": 1}
+        assert api.post("/hired_employee/upload", row).status == 201
+
+    api.post("/department/upload", {"id": 1, "department": "Staff"})
+    for row_id in range(1, 6):
+        upload(row_id)
+    with clerk.session() as admin:
+        admin.run("ALTER TABLE jobs ALTER COLUMN id TYPE bigint")
+    for row_id in range(6, 8):
+        upload(row_id)
+    with clerk.session() as admin:
+        admin.run("ALTER TABLE jobs ALTER COLUMN id TYPE integer")
+    upload(8)

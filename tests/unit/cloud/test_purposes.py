@@ -37,7 +37,7 @@ def test_only_the_api_never_waits_for_a_connection_and_the_others_keep_most_of_t
 
 
 def test_a_process_that_is_no_function_serves_the_api() -> None:
-    assert of_function("", "local", 7) == Purpose("hireflow api", share=shares.of_api(7), trust=1.0)
+    assert of_function("", "local", 7) == Purpose("hireflow api", share=shares.of_api(7), trust=1.0, prepares=True)
 
 
 def test_all_functions_are_counted() -> None:
