@@ -27,7 +27,7 @@ class Lambdas:
     """All functions of the embedded AWS. `find` returns ministack's present record of a function, or None.
 
     `in_scope` calls a function in the scope of a function's account and region. `give_up` sends an event to where its
-    function's failed events go. All methods but `submit` and `retire` belong to the server's event loop.
+    function's failed events go. All methods but `submit`, `resize` and `retire` belong to the server's event loop.
     """
 
     def __init__(
@@ -85,6 +85,14 @@ class Lambdas:
     async def start_ahead(self, function: Function) -> None:
         """Start as many workers as there are cores, or as many as the function may have."""
         await self._pool(function).start_ahead(self._release(function), os.cpu_count() or 1)
+
+    def resize(self, function: Function) -> None:
+        """Give a function as many slots as it may have now. Any thread may call this.
+
+        Without this call, the events of a function that was switched off would wait until somebody invokes it again.
+        """
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._pool, function)
 
     def retire(self, key: Key) -> None:
         """End the idle workers of a function that was changed or deleted. Any thread may call this."""
