@@ -93,7 +93,7 @@ def sweep(cloud: Cloud) -> int:
 
 def finish_earlier_loads(cloud: Cloud) -> None:
     """Wait for loads that an earlier test has left, for example because it failed. A sweep would offer them."""
-    unfinished = "SELECT 1 FROM loads WHERE version IS NOT NULL AND (status IN ('queued', 'running') OR given_up)"
+    unfinished = "SELECT 1 FROM loads WHERE version IS NOT NULL AND status IN ('queued', 'running')"
     until(lambda: sweep(cloud) == 0 and not cloud.sql(unfinished), "the end of the earlier loads")
 
 
