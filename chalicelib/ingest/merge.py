@@ -62,7 +62,8 @@ def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
 
 def locking(dataset: Dataset, timeout: float, *, rows: int | None = None) -> str:
     """Return the statements of `lock_table`, so that a caller can send them together with other statements. `rows` is
-    the number of rows that the caller will merge, if it is known. For at most _TRIGGERED rows, the row triggers stay on."""
+    the number of rows that the caller will merge, if it is known. For at most _TRIGGERED rows, the row triggers stay
+    on."""
     locking = f"{lock_timeout(timeout)}; LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE;"
     if rows is not None and rows <= _TRIGGERED:
         return locking

@@ -68,6 +68,8 @@ class Resumable:
         tables, (pause_at, merge_until) = self._tables, self._policy.deadlines()
         progress = tables.prepare(self._etag)
         self._attempt.work_time.resume(progress.seconds)
+        if progress.received:  # the claim has set the count to 0, and the next portion may take minutes
+            claims.progress(self._attempt.session, self._attempt.claim, progress.received)
         if not progress.complete:
             room = rejects.limit.room(progress.rejected, tables.reject_bytes())
             portion_rejects = PortionRejects(rejects.lines, Reasons.of(progress.reasons or {}), room)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.e2e.cloud import Cloud, until
-from tests.e2e.test_continuing import ROWS, STATE, TIMEOUT, row
+from tests.e2e.test_continuing import ENOUGH, ROWS, STATE, TIMEOUT, row
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,8 @@ def test_the_relay_starts_the_next_invocation_of_a_long_load(cloud: Cloud) -> No
             cloud.commands.invoke("relay")
             return any(load["status"] == "succeeded" for load in cloud.loads(source, before))
 
-        until(ended, "the end of the load")
-    [[handovers, _]] = cloud.sql(STATE)
+        until(ended, "the end of the load", ENOUGH)
+    [[handovers, _, _]] = cloud.sql(STATE)
     assert handovers > 0
     assert cloud.sql("SELECT count(*) FROM outbox WHERE kind = 'invoke'") == [(0,)]
 

@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from threading import RLock
 from typing import Any, TextIO
 
 HEAD = struct.Struct(">cI")
@@ -58,29 +59,44 @@ class Output(io.TextIOBase):
     """Replaces the standard output and the standard error of a function's code.
 
     In a worker, it sends each complete line to the server, which adds the line to the log of the function. In the
-    template, it prints the lines to `before`.
+    template, it prints the lines to `before`. Several threads of a function may write at the same time, also while the
+    worker sends a result.
     """
 
     def __init__(self, before: TextIO) -> None:
         self.connection: socket.socket | None = None
-        self._before, self._line = before, ""
+        self._before, self._line = before, io.StringIO()
+        self._lock = RLock()  # a frame longer than the socket's buffer is sent in pieces, which must stay together
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
-        complete, newline, self._line = (self._line + text).rpartition("\n")
-        if newline:
-            self._send(complete)
+        complete, newline, rest = text.rpartition("\n")
+        with self._lock:
+            if newline:
+                self._send_lines(self._taken() + complete)
+            self._line.write(rest)
         return len(text)
 
     def finish(self) -> None:
         """Send the last line even if it has no newline."""
-        if self._line:
-            self._send(self._line)
-            self._line = ""
+        with self._lock:
+            if line := self._taken():
+                self._send_lines(line)
 
-    def _send(self, lines: str) -> None:
+    def send(self, kind: bytes, content: bytes) -> None:
+        """Send a frame to the server. No line of another thread comes between its pieces."""
+        assert self.connection is not None
+        with self._lock:
+            send(self.connection, kind, content)
+
+    def _taken(self) -> str:
+        """Return the beginning of the present line, and forget it."""
+        line, self._line = self._line.getvalue(), io.StringIO()
+        return line
+
+    def _send_lines(self, lines: str) -> None:
         if self.connection is None:
             print(lines, file=self._before, flush=True)
             return
@@ -122,8 +138,8 @@ def serve(connection: socket.socket, handler: Handler, function: Message, output
         output.finish()
         if len(sys.modules) != known:
             known = len(sys.modules)
-            send(connection, MODULES, json.dumps(list(sys.modules)).encode())
-        send(connection, kind, result)
+            output.send(MODULES, json.dumps(list(sys.modules)).encode())
+        output.send(kind, result)
 
 
 def _handle(handler: Handler, event: Any, context: Context) -> tuple[bytes, bytes]:

@@ -27,7 +27,8 @@ class Lambdas:
     """Invokes all functions of the embedded AWS. `find` returns ministack's present record of a function, or None.
 
     `in_scope` calls Python code in the scope of a Lambda function's account and region. `give_up` sends an event that
-    was given up to a destination. All methods except `submit` and `retire` must be called in the server's event loop.
+    was given up to a destination. All methods except `submit`, `resize` and `retire` must be called in the server's
+    event loop.
     """
 
     def __init__(
@@ -86,6 +87,14 @@ class Lambdas:
     async def start_ahead(self, function: Function) -> None:
         """Start one worker for each core, but not more workers than the function may have. Raises StartFailed."""
         await self._pool(function).start_ahead(self._release(function), os.cpu_count() or 1)
+
+    def resize(self, function: Function) -> None:
+        """Give a function as many slots as it may have now. Any thread may call this.
+
+        Without this call, the events of a function that was switched off would wait until somebody invokes it again.
+        """
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._pool, function)
 
     def retire(self, key: Key) -> None:
         """End the idle workers of a function that was changed or deleted. Any thread may call this."""

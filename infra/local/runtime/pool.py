@@ -55,8 +55,14 @@ class Pool:
         return outcome
 
     async def start_ahead(self, release: Release, workers: int) -> None:
-        """Start workers until this number of workers is idle or busy. Raises StartFailed."""
-        while len(self._idle) + self.slots.taken < min(workers, self.slots.limit):
+        """Start workers until this number of workers is idle or busy. Raises StartFailed.
+
+        Stop if another release is invoked meanwhile, because workers of this release would not be kept.
+        """
+        self._use(release)
+        for _ in range(min(workers, self.slots.limit)):
+            if len(self._idle) + self.slots.taken >= min(workers, self.slots.limit) or release.key != self._key:
+                return
             self._put_back(await self._started(release), release.key)
 
     def retire(self) -> None:
@@ -75,15 +81,19 @@ class Pool:
             await self._end_template()
 
     async def _worker(self, release: Release) -> Worker:
-        if release.key != self._key:
-            self.retire()
-            self._key = release.key
+        self._use(release)
         while self._idle:
             worker = self._idle.pop()
             if worker.alive:
                 return worker
             worker.close()
         return await self._started(release)
+
+    def _use(self, release: Release) -> None:
+        """End the idle workers of another release."""
+        if release.key != self._key:
+            self.retire()
+            self._key = release.key
 
     def _put_back(self, worker: Worker, key: str) -> None:
         if worker.alive and key == self._key:

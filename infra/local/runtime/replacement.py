@@ -72,6 +72,7 @@ def install(credentials: Credentials, replace: Replace) -> Lambdas:
     replace(functions, "invoke_async_with_retry", submit)
     replace(functions, "invalidate_worker", retire)
     replace(functions, "_invoke", _starting_ahead(functions._invoke, lambdas, functions))
+    _resize(lambdas, functions, replace)
     replace(apigateway_v1, "_call_lambda_raw", call)
     replace(eventbridge, "_dispatch_to_lambda", dispatch)
     return lambdas
@@ -90,6 +91,22 @@ def _starting_ahead(invoke: Callable[..., Awaitable[Any]], lambdas: Lambdas, fun
         return response
 
     return invoked
+
+
+def _resize(lambdas: Lambdas, functions: Any, replace: Replace) -> None:
+    """Let a changed concurrency reach the events that wait already."""
+
+    def resizing(change: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(name: str, *arguments: Any) -> Any:
+            response = change(name, *arguments)
+            if name in functions._functions:
+                lambdas.resize(Function(functions._functions[name]))
+            return response
+
+        return changed
+
+    for operation in ("_put_function_concurrency", "_delete_function_concurrency"):
+        replace(functions, operation, resizing(getattr(functions, operation)))
 
 
 def _result(outcome: Outcome | None, functions: Any) -> Json:

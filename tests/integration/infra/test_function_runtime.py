@@ -200,6 +200,23 @@ def test_a_limit_of_zero_switches_a_function_off(client: Client) -> None:
     assert invoke(client, "off", "x")[0] == "x"
 
 
+def test_events_for_a_function_that_is_switched_off_are_handled_after_it_is_switched_on(
+    client: Client, tmp_path: Path
+) -> None:
+    make_function(client, "later", WAITING, Timeout=60)
+    reserve(client, "later", 0)
+    (tmp_path / "open").touch()
+    invoke(client, "later", {"folder": str(tmp_path), "number": 1}, InvocationType="Event")
+    reserve(client, "later", 1)
+    assert eventually(lambda: started(tmp_path) == ["1"])
+    reserve(client, "later", 0)
+    with pytest.raises(ClientError, match="TooManyRequests"):
+        invoke(client, "later", {})
+    invoke(client, "later", {"folder": str(tmp_path), "number": 2}, InvocationType="Event")
+    client("lambda").delete_function_concurrency(FunctionName="later")
+    assert eventually(lambda: started(tmp_path) == ["1", "2"])
+
+
 @pytest.fixture(scope="module")
 def odd(aws: EmbeddedAws) -> Callable[[Any], Any]:
     """Return a function that invokes a function with the code ODD, and returns (FunctionError or None, result)."""
@@ -323,3 +340,31 @@ def handler(event, context):
     there, second = invoke(client, "learning", {})
     assert there
     assert second != pid
+
+
+def test_lines_of_several_threads_do_not_disturb_each_other_or_the_result(client: Client) -> None:
+    code = """
+import sys
+from threading import Thread
+def handler(event, context):
+    threads = [Thread(target=sys.stdout.write, args=(letter * 1_000_000 + "\\n",)) for letter in "abcd"]
+    for thread in threads:
+        thread.start()
+    return "r" * 1_000_000
+"""
+    make_function(client, "threads", code, Timeout=60)
+    for _ in range(5):
+        assert invoke(client, "threads", {}) == "r" * 1_000_000
+    assert set(messages(client, "threads")) <= {letter * 1_000_000 for letter in "abcd"}
+
+
+def test_a_line_that_is_printed_in_many_pieces_stays_one_line(client: Client) -> None:
+    """The time must not grow with the square of the number of pieces: this function would then take minutes."""
+    code = """
+def handler(event, context):
+    for _ in range(1_000_000):
+        print("x", end="")
+"""
+    make_function(client, "pieces", code, Timeout=60)
+    assert invoke(client, "pieces", {}) is None
+    assert eventually(lambda: messages(client, "pieces") == ["x" * 1_000_000])

@@ -92,6 +92,30 @@ def test_a_new_release_has_new_workers(
     assert first == second != third
 
 
+def test_starting_ahead_ends_when_another_release_is_invoked(
+    run: Callable[[Callable[[Pool], Awaitable[Any]]], Any], release: Callable[[str], Release]
+) -> None:
+    async def work(pool: Pool) -> list[Any]:
+        async with asyncio.timeout(60):
+            return list(await asyncio.gather(pool.start_ahead(release("old"), 2), invoke(pool, release("new"), 1, [])))
+
+    _, (_, _, _, word) = run(work)
+    assert word == "new"
+
+
+def test_workers_that_start_ahead_replace_those_of_the_release_before(
+    run: Callable[[Callable[[Pool], Awaitable[Any]]], Any], release: Callable[[str], Release]
+) -> None:
+    async def work(pool: Pool) -> list[Any]:
+        await invoke(pool, release("old"), 1, [])
+        async with asyncio.timeout(60):
+            await pool.start_ahead(release("new"), 2)
+        return [await invoke(pool, release("new"), 1, [])]
+
+    [(_, _, _, word)] = run(work)
+    assert word == "new"
+
+
 def test_no_process_is_left_after_a_stop(
     run: Callable[[Callable[[Pool], Awaitable[Any]]], Any], release: Callable[[str], Release]
 ) -> None:

@@ -169,6 +169,26 @@ def test_handovers_use_up_no_attempts(landing: Landing) -> None:
     assert relay.ended[0].counts.received == 12
 
 
+def test_the_next_invocation_shows_at_once_what_was_already_read(landing: Landing) -> None:
+    empty(landing)
+    event, relay = landing.put("hired_employees.csv", ROWS), Relay(landing, 2)
+    assert not relay.once(event)
+    with landing.database.session() as session:
+        session.run(
+            "CREATE TABLE shown (n serial, received bigint);"
+            "CREATE FUNCTION note_received() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN INSERT INTO shown (received) VALUES (NEW.received); RETURN NULL; END';"
+            "CREATE TRIGGER note_received AFTER UPDATE ON loads FOR EACH ROW EXECUTE FUNCTION note_received()"
+        )
+    try:
+        assert not relay.once(event)
+        shown = [received for [received] in landing.rows("SELECT received FROM shown ORDER BY n")]
+        assert [received for received in shown if received] == [2, 4, 4]
+    finally:
+        with landing.database.session() as session:
+            session.run("DROP FUNCTION note_received CASCADE; DROP TABLE shown")
+
+
 def test_a_load_that_does_not_end_fails_after_a_day_of_handovers(landing: Landing) -> None:
     """The last allowed handover still takes place, but the load fails at the next one."""
     empty(landing)
