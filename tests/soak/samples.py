@@ -48,6 +48,7 @@ class Sampler:
         rows = list(_processes())
         children = {pid: size for pid, parent, size in rows if parent == aws}
         workers = children | {pid: size for pid, parent, size in rows if parent in children}
+        opened = [_descriptors(worker) for worker in workers]
         backends = [size for _, parent, size in rows if parent == server]
         return {
             "memory of the embedded AWS": next((size for pid, _, size in rows if pid == aws), 0.0),
@@ -57,7 +58,9 @@ class Sampler:
             "memory of the largest backend of Postgres": max(backends, default=0.0),
             "descriptors of the embedded AWS": _descriptors(aws),
             "threads of the embedded AWS": len(_listed(Path(f"/proc/{aws}/task"))),
-            "descriptors of all workers": sum(map(_descriptors, workers)),
+            # The sum would also grow when a worker starts, or when a worker opens its first connections.
+            "descriptors of the worker with the most": max(opened, default=0),
+            "descriptors of a worker on average": sum(opened) / max(len(opened), 1),
         }
 
     def _database(self) -> dict[str, float]:
