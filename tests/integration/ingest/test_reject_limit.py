@@ -139,3 +139,20 @@ def test_two_megabytes_of_garbage_take_few_steps(database: Database) -> None:
         assert session.scalar("SELECT count(*) FROM _staging WHERE id IS NULL") == 1_000_000
     assert received == stager.rejected == rejects.rows == 1_000_000
     assert rejects.calls < 100
+
+
+class OnlyCounted(Counted):
+    """Fails if a reject is made that nobody records."""
+
+    def add(self, reject: object) -> None:
+        raise AssertionError(f"{reject} was made only to be counted")
+
+
+def test_lines_that_form_no_run_are_counted_without_making_rejects(database: Database) -> None:
+    body = b'""\n"\n' * 1000
+    reading = FileReading.of_file(EMPLOYEES, Peekable(io.BytesIO(body)))
+    table, rejects = StagingTable(EMPLOYEES, reading.copy_format), OnlyCounted()
+    with database.session() as session:
+        staging_table.create(session, table)
+        stager = Stager(table, reading.tokens(io.BytesIO(body)), rejects)
+        assert list(stager.run(session))[-1] == stager.rejected == rejects.rows > 0
