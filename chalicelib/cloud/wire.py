@@ -5,8 +5,8 @@ import socket
 import ssl
 from functools import cache
 
-# With TCP_NODELAY, each message is sent at once. Without it, a short message waits for the acknowledgement of the message
-# before it, which Postgres delays by 40 ms. A COPY of a few rows consists of such messages.
+# With TCP_NODELAY, each message is sent at once. Without it, a short message waits for the acknowledgement of the
+# message before it, which Postgres delays by 40 ms. A COPY of a few rows consists of such messages.
 # With the other options, a function notices within half a minute that a server has vanished. Some operating systems
 # lack some of the options.
 _OPTIONS = (
