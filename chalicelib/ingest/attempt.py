@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from chalicelib.cloud.database import Session
 from chalicelib.cloud.object_streams import ObjectStream, SmallObject
@@ -59,7 +60,13 @@ class Attempt:
     created: ObjectCreated
     dataset: Dataset
     small: SmallObject = field(default_factory=SmallObject)
-    work_time: WorkTime = field(default_factory=WorkTime)
+
+    def __post_init__(self) -> None:
+        self.work_time.resume(0)  # the work begins now
+
+    @cached_property
+    def work_time(self) -> WorkTime:
+        return WorkTime()
 
     @property
     def reported_load(self) -> ReportedLoad:
