@@ -25,8 +25,9 @@ HIRE = "INSERT INTO hired_employees VALUES ({}, 'Ada', '2021-05-01', 1, 1)"
 @pytest.fixture
 def hired(database: Database) -> Iterator[Session]:
     with database.session() as session:
-        session.run("INSERT INTO departments VALUES (1, 'Staff'); INSERT INTO jobs VALUES (1, 'Clerk')")
-        session.run(HIRE.format(1))
+        session.run("INSERT INTO departments VALUES (1, 'Staff'), (2, 'Legal'); INSERT INTO jobs VALUES (1, 'Clerk')")
+        for row_id, department in ((-3, 1), (-2, 1), (-1, 2)):
+            session.run(f"INSERT INTO hired_employees VALUES ({20_000 + row_id}, 'Ada', '2021-05-01', {department}, 1)")
         yield session
 
 
@@ -60,7 +61,8 @@ def test_a_kept_report_is_not_used_after_a_change(hired: Session, cleaner: Datab
         other.run(change)
         if change == CHANGES["change by replication"]:
             other.run("RESET session_replication_role")
-        assert queries.answer(hired, asked, kept) is kept  # the change is not committed yet
+        if "TRUNCATE" not in change:  # a TRUNCATE makes readers wait
+            assert queries.answer(hired, asked, kept) is kept  # the change is not committed yet
     answer = queries.answer(hired, asked, kept)
     assert answer == queries.answer(hired, asked)
     assert answer.version != kept.version
@@ -143,4 +145,4 @@ def test_every_request_gets_the_report_of_the_present_rows(api: Api) -> None:
             report = [{"department": "Staff", "job": "Clerk", "q1": 0, "q2": row_id, "q3": 0, "q4": 0}]
             assert shown == [report, [], report]
             text = api.send("GET", paths[0], headers={"Accept": "text/csv"}).body
-            assert text.splitlines()[1:] == [f"Staff,Clerk,0,{row_id},0,0"]
+            assert text.splitlines()[1:] == [f'"Staff","Clerk",0,{row_id},0,0']
