@@ -75,7 +75,7 @@ def test_all_rejects_are_printed_as_in_the_reject_file(cloud: Cloud, run: Run, w
     shown = json.loads(run("load", str(load["id"]), "--json").stdout)
     assert shown == load
     listed = json.loads(run("loads", "--dataset", "job", "--limit", "1", "--json").stdout)
-    assert listed == [load]
+    assert listed == [{name: value for name, value in load.items() if name != "reasons"}]  # a list has no reasons
 
 
 def test_a_check_predicts_the_outcome_of_an_upload(cloud: Cloud, run: Run, write: Write) -> None:
@@ -93,7 +93,7 @@ def test_a_check_predicts_the_outcome_of_an_upload(cloud: Cloud, run: Run, write
 
 def test_an_interrupted_upload_is_cancelled(cloud: Cloud, run: Run, tmp_path: Path) -> None:
     with (tmp_path / "jobs.csv").open("wb") as file:
-        file.truncate(2 << 30)  # the upload takes long enough to interrupt it; the sparse file needs no disk space
+        file.truncate(1 << 30)  # the upload takes long enough to interrupt it; the sparse file needs no disk space
     before = cloud.newest_load()
     own = {**os.environ, "API_URL": cloud.env["API_URL"], "API_TOKEN": cloud.env["API_TOKEN"]}
     command: list[str | Path] = [ROOT / "hireflow", "upload", "jobs.csv"]

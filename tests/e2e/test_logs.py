@@ -39,7 +39,7 @@ def test_one_correlation_id_connects_a_request_with_the_files_of_its_load(cloud:
     load = cloud.followed(accepted.body["status_url"])
     assert (load["status"], load["rejected"], load["correlation_id"]) == ("succeeded", 2, mine)
     [listed] = [entry for entry in cloud.get("/loads").body["loads"] if entry["correlation_id"] == mine]
-    assert listed == load
+    assert listed == {name: value for name, value in load.items() if name != "reasons"}  # a list has no reasons
 
     [request] = logged(cloud, "api", began, correlation_id=mine)
     assert (request["method"], request["status"]) == ("POST", 202)

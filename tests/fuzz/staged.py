@@ -60,6 +60,8 @@ class _Database:
 
 
 class _Rejects:
+    is_full = False
+
     def __init__(self) -> None:
         self.found: list[Reject] = []
 
