@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import ports
 from infra.local.aws import CREDENTIALS, EmbeddedAws, environment
-from tests.integration.embedded import Client, clients, eventually, make_role
+from tests.integration.embedded import Client, clients, eventually, make_role, of
 
 FUNCTION = """
 import os
@@ -35,19 +35,9 @@ def environment(event, context):
 PROXY = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}/invocations"
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    server = EmbeddedAws(tmp_path_factory.mktemp("aws"))
-    server.start(ports.free_port())
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def client(aws: EmbeddedAws) -> Client:
-    port = aws.port()
-    assert port is not None
-    return clients(port, aws.credentials)
+    return of(aws)
 
 
 @pytest.fixture(scope="module")

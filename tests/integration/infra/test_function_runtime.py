@@ -4,7 +4,7 @@ find no free worker, and what happens after failures."""
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.api.openapi.problem_schemas import DETAILS
-from infra.local import ports
 from infra.local.aws import EmbeddedAws
 from infra.local.daemons import Daemon
 from tests.integration.embedded import Client, allow, eventually, make_function, of, send_request
@@ -53,14 +52,6 @@ def handler(event, context):
                 context.get_remaining_time_in_millis()]
     return [event, os.getpid()]
 """
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    server = EmbeddedAws(tmp_path_factory.mktemp("aws"))
-    server.start(ports.free_port())
-    yield server
-    server.stop()
 
 
 @pytest.fixture

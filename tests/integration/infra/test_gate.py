@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,6 @@ from tests.integration.embedded import Client, Response, clients, send_request
 
 Curl = Callable[..., Response]
 BODY = b"1,Sales\n" * 1000
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    server = EmbeddedAws(tmp_path_factory.mktemp("aws"))
-    server.start(ports.free_port())
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import md5, sha256
 from http.client import HTTPConnection
 from pathlib import Path
@@ -32,14 +32,6 @@ SIZES = [0, 1, HELD, HELD + 1, 3 * MB + 7]
 
 def body_of(size: int) -> bytes:
     return os.urandom(size)
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    server = EmbeddedAws(tmp_path_factory.mktemp("aws"))
-    server.start(ports.free_port())
-    yield server
-    server.stop()
 
 
 @pytest.fixture
