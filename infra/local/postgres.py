@@ -203,13 +203,19 @@ def temporary() -> Iterator[Postgres]:
 
     The server also ends if this process is killed, but then its folder stays.
     """
-    with temporary_home() as home:
-        postgres = Postgres(home, Role.generated(), fast=True, die_with_parent=True)
-        try:
-            postgres.start(free_port())
-            yield postgres
-        finally:
-            postgres.stop()
+    with temporary_home() as home, temporary_in(home) as postgres:
+        yield postgres
+
+
+@contextmanager
+def temporary_in(home: Path) -> Iterator[Postgres]:
+    """Yield such a server, with its data in the folder `home`."""
+    postgres = Postgres(home, Role.generated(), fast=True, die_with_parent=True)
+    try:
+        postgres.start(free_port())
+        yield postgres
+    finally:
+        postgres.stop()
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.local import provision
-from infra.local.ports import free_port
-from infra.local.postgres import Postgres, temporary_home
+from infra.local.postgres import Postgres, temporary_home, temporary_in
 from infra.local.provision import DATABASE, Role, connect
 
 _SIZE = 160  # MB of the small disk; an empty database takes about half of it
@@ -44,12 +43,10 @@ def on_a_small_disk() -> Iterator[Postgres]:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE}m,mode=0755", "tmpfs", str(home)]
         if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
             pytest.skip("this user may not mount a file system")
-        postgres = Postgres(home, Role.generated(), fast=True, die_with_parent=True)
         try:
-            postgres.start(free_port())
-            yield postgres
+            with temporary_in(home) as postgres:
+                yield postgres
         finally:
-            postgres.stop()
             subprocess.run(["umount", "--lazy", str(home)], check=True)
 
 
