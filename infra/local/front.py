@@ -23,7 +23,6 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 from xml.sax.saxutils import unescape  # nosec B406: this function does not parse XML
 
-import boto3
 from botocore.config import Config
 
 from infra.local import apigateway, logevents
@@ -76,15 +75,8 @@ class Front:
 
     def _client(self, scope: Message, service: str) -> Any:
         """Return a boto3 client for the region of the current request."""
-        make: Any = boto3.client  # Any, because boto3's type stubs accept only literal names of services
-        return make(
-            service,
-            endpoint_url=self._endpoint,
-            region_name=_credential(scope)[1],
-            aws_access_key_id=self._keys.access_key,
-            aws_secret_access_key=self._keys.secret_key,
-            config=Config(parameter_validation=False),  # see apigateway.put_api
-        )
+        config = Config(parameter_validation=False)  # see apigateway.put_api
+        return self._keys.client(service, self._endpoint, _credential(scope)[1], config)
 
     @staticmethod
     def _put_api(client: Any, document: apigateway.Json, api_id: str) -> apigateway.Json:

@@ -20,7 +20,7 @@ from infra.local import lifecycle
 from infra.local.front import Front
 from infra.local.gate.app import App, Gate, Send, utc_now
 from infra.local.gate.bodies import Message, Receive
-from infra.local.gate.credentials import REGION, Keys, Session
+from infra.local.gate.credentials import Keys, Session
 from infra.local.logtrim import trimming
 from infra.local.memory import Memory, services
 from infra.local.objects.objects import on_disk
@@ -119,20 +119,12 @@ def application(home: Path, endpoint: str) -> App:
     memory = Memory(services(app.SERVICE_REGISTRY), save_state)
     front = Front(on_disk(app, s3, Path(tempfile.gettempdir())), endpoint, keys)
     lambdas = replacement.install(sessions.of_function, _replace)
-    tasks = (partial(rotating, home / "aws.log"), _trimming, partial(lifecycle.applying, partial(_s3, endpoint, keys)))
-    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, lambdas, tasks)
-
-
-def _s3(endpoint: str, keys: Keys) -> Any:
-    import boto3
-
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=REGION,
-        aws_access_key_id=keys.access_key,
-        aws_secret_access_key=keys.secret_key,
+    tasks = (
+        partial(rotating, home / "aws.log"),
+        _trimming,
+        partial(lifecycle.applying, partial(keys.client, "s3", endpoint)),
     )
+    return Alive(Gate(front, keys, sessions.admit, memory.written, utc_now), memory, lambdas, tasks)
 
 
 async def _trimming() -> None:

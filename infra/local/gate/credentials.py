@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 REGION = "us-east-1"
 _FILE = "credentials.json"
@@ -73,6 +74,20 @@ class Keys:
 
     def env(self) -> dict[str, str]:
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+    def client(self, service: str, endpoint: str, region: str = REGION, config: Any = None) -> Any:
+        """Return a boto3 client that signs with the stage's own key. `config` is a botocore Config or None."""
+        import boto3
+
+        make: Any = boto3.client  # Any, because boto3's type stubs accept only literal names of services
+        return make(
+            service,
+            endpoint_url=endpoint,
+            region_name=region,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            config=config,
+        )
 
     def session(self, function: str, role: str) -> Session:
         """Return the credentials of a function in a role. Both arguments are ARNs."""
