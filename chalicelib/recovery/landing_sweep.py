@@ -32,6 +32,7 @@ from chalicelib.core.schedules import SWEEP_MINUTES
 from chalicelib.ingest import orphans
 from chalicelib.loads import unattended
 from chalicelib.loads.outcomes import IS_UNFINISHED
+from chalicelib.recovery import turns
 from chalicelib.recovery.offers import Offer, event_of_load, event_of_version
 from chalicelib.recovery.pacing import AT_ONCE, Paced
 
@@ -184,11 +185,8 @@ def sweep(
     with database.session() as session:
         if not _turn(session, restarted):
             return 0
-        try:
+        with turns.ending(session, LOCK):
             return _sweep(session, landing, offer, _begin(session, restarted), patience, budget)
-        finally:
-            if not session.broken:
-                session.run("SELECT pg_advisory_unlock({}, {})".format(*LOCK))
 
 
 def _turn(session: Session, restarted: bool) -> bool:
@@ -197,7 +195,7 @@ def _turn(session: Session, restarted: bool) -> bool:
     If another sweep has the lock, a periodic sweep does not wait, because the schedule soon starts the next sweep. The
     sweep after a restart waits, because `make up` starts it only once."""
     if not restarted:
-        return bool(session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)))
+        return turns.begun(session, LOCK)
     with session.transaction(f"BEGIN; {lock_timeout(TURN_WAIT)}"):
         session.run("SELECT pg_advisory_lock({}, {})".format(*LOCK))
     return True

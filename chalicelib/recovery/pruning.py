@@ -26,6 +26,7 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core.errors import Unavailable
 from chalicelib.loads import old_loads
 from chalicelib.loads.old_loads import OldLoad, Page
+from chalicelib.recovery import turns
 
 LOCK = (0x68697265, 2)  # an advisory lock of the database, so that only one sweep prunes at a time
 _NO_OBJECT = "api"  # the kind of the loads that have no object
@@ -59,20 +60,18 @@ def prune(
     Raises DatabaseUnavailable.
     """
     with database.session() as session:
-        if not session.scalar("SELECT pg_try_advisory_lock({}, {})".format(*LOCK)):
+        if not turns.begun(session, LOCK):
             return 0
         until = time.monotonic() + budget.seconds
         objects = _Objects(storage.landing, unrestored, budget.lookups, until)
         pruning = _Pruning(session, storage, retention, objects)
-        try:
-            pruning.run(budget.page, until)
-        except Unavailable as error:
-            if session.broken:
-                raise
-            _log.warning("the pruning of loads ended early: %s", error.detail)
-        finally:
-            if not session.broken:
-                session.run("SELECT pg_advisory_unlock({}, {})".format(*LOCK))
+        with turns.ending(session, LOCK):
+            try:
+                pruning.run(budget.page, until)
+            except Unavailable as error:
+                if session.broken:
+                    raise
+                _log.warning("the pruning of loads ended early: %s", error.detail)
     return pruning.pruned
 
 
