@@ -50,13 +50,18 @@ def health() -> Response:
 
 def _checked(parts: Services, request: Request) -> tuple[Checks, str]:
     """Return the state of the database and of the buckets, and what the caller may see: STATUS, PROBLEM or ALL."""
-    before, checks = parts.readiness.last, parts.readiness.recent()
+    kept, checks = parts.readiness.last, parts.readiness.recent()
+
+    def renewed() -> Checks:
+        """Run the checks again, unless their result is of this request."""
+        return parts.readiness.now() if checks is kept else checks
+
     if not parts.settings.authentication:
-        return (parts.readiness.now() if checks is before and not checks.is_up else checks), ALL
+        return (checks if checks.is_up else renewed()), ALL
     if not has_token(request):
         return checks, STATUS
-    if not checks.database.answers and checks is before:
-        checks = parts.readiness.now()
+    if not checks.database.answers:
+        checks = renewed()
     if not checks.database.answers:  # an attempt to look up the token would only delay the response
         return checks, PROBLEM
     try:
@@ -64,4 +69,4 @@ def _checked(parts: Services, request: Request) -> tuple[Checks, str]:
             return checks, STATUS
     except Unavailable:  # the database has become unavailable since the last checks
         return parts.readiness.now(), PROBLEM
-    return (checks if checks is not before else parts.readiness.now()), ALL
+    return renewed(), ALL
