@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.auth import S3SigV4Auth
@@ -18,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from bench.callers import Request
 from bench.cases import Scale
 from bench.http import CALLERS, rate
 from bench.results import Result
@@ -129,7 +131,8 @@ def _requests(servers: list[int], credentials: Settings, rounds: int) -> Iterato
         rates: list[list[float]] = [[], []]
         for turn in range(1 + rounds):
             for index, (url, path) in enumerate(targets):
-                per_second = rate(url, lambda path=path: ("GET", path, None))  # type: ignore[misc]
+                request = Request(name, "GET", urlsplit(url).path + path)
+                per_second = rate(url, lambda request=request: request)  # type: ignore[misc]
                 if turn:
                     rates[index].append(per_second)
         work = f"{name}, {CALLERS} clients, gate"

@@ -19,7 +19,7 @@ from bench.data import employees
 from bench.results import HEAD, Result, line
 from bench.rig import Rig
 from bench.stage import Files, Stage, stage
-from bench.traffic import Requests, split
+from bench.traffic import Requests, beside_constants, constant_beside, split
 
 _SECONDS = 3.0  # seconds of one sample of requests per second
 ROWS = 100_000  # rows of the table that the reports read
@@ -45,7 +45,7 @@ def many_callers(on: Stage, size: Size) -> Iterator[Result]:
         callers.call_for(on.url, Requests(on.url).mixed, count, 5.0)  # starts workers
     for count, goal in ((200, 2.0), (20, 0.3)):
         warm = callers.call_for(on.url, Requests(on.url).mixed, count, size.seconds)
-        constant = _constant(on, warm, count, size.seconds / 3)
+        constant = constant_beside(on.url, warm, count, size.seconds / 3)
         name = f"{count} callers"
         yield from _of_traffic(name, warm, goal)
         limits = [constant.percentile(0.99)]
@@ -55,12 +55,6 @@ def many_callers(on: Stage, size: Size) -> Iterator[Result]:
     on.restart()
     cold = callers.call_for(on.url, Requests(on.url).mixed, 200, size.seconds)
     yield from _of_traffic("200 callers, cold", cold, 5.0)
-
-
-def _constant(on: Stage, traffic: Traffic, count: int, seconds: float) -> Traffic:
-    """Let callers request a constant that is as large as the average response of `traffic`."""
-    size = sum(answer.size for answer in traffic.answers) // len(traffic.answers)
-    return callers.call_for(on.url, Requests(on.url).constant(size), count, seconds)
 
 
 def _of_traffic(name: str, traffic: Traffic, goal: float) -> Iterator[Result]:
@@ -81,14 +75,8 @@ def rates(on: Stage, size: Size) -> Iterator[Result]:
     works: dict[str, Callable[[], callers.Request]] = {"reports": requests.report, "single uploads": requests.employee}
     for count in (8, 50, 200):
         for name, choose in works.items():
-            ours: list[float] = []
-            constants: list[float] = []
-            for turn in range(1 + size.rounds):
-                traffic = callers.call_for(on.url, choose, count, _SECONDS)
-                constant = _constant(on, traffic, count, _SECONDS)
-                if turn:  # the first round does not count, because it starts workers
-                    constants.append(constant.rate)
-                    ours.append(traffic.rate)
+            pairs = beside_constants(on.url, choose, count, _SECONDS, size.rounds)
+            ours, constants = [own.rate for own, _ in pairs], [constant.rate for _, constant in pairs]
             yield Result(f"{name} per second, {count} callers", "a constant", ours, constants, 0.7, True, "/s")
 
 

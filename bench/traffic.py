@@ -7,7 +7,8 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.callers import Request
+from bench import callers
+from bench.callers import Request, Traffic
 from bench.data import SEED
 
 FIRST = 50_000_000  # the smallest id that callers write; files use smaller ids
@@ -52,6 +53,9 @@ class Requests:
     def batch(self, rows: int) -> Request:
         return self._post("/hired_employee/upload/batch", {"data": [self._employee() for _ in range(rows)]})
 
+    def department(self) -> Request:
+        return self._post("/department/upload", {"id": next(self._ids), "department": "Bench"})
+
     def job(self) -> Request:
         return self._post("/job/upload", {"id": next(self._ids), "job": "Bench"})
 
@@ -69,3 +73,21 @@ def split(file: bytes, parts: int) -> Sequence[bytes]:
     """Divide the lines of a file into `parts` files. Their numbers of lines differ by at most one."""
     lines = file.splitlines(keepends=True)
     return [b"".join(lines[len(lines) * n // parts : len(lines) * (n + 1) // parts]) for n in range(parts)]
+
+
+def constant_beside(url: str, traffic: Traffic, count: int, seconds: float) -> Traffic:
+    """Let `count` callers request a constant that is as large as the average response of `traffic`."""
+    size = sum(answer.size for answer in traffic.answers) // len(traffic.answers)
+    return callers.call_for(url, Requests(url).constant(size), count, seconds)
+
+
+def beside_constants(
+    url: str, choose: Callable[[], Request], count: int, seconds: float, rounds: int
+) -> list[tuple[Traffic, Traffic]]:
+    """Return, for each round, the traffic of `count` callers, and their traffic for a constant of the same size. Each
+    of them takes `seconds` seconds."""
+    pairs: list[tuple[Traffic, Traffic]] = []
+    for _ in range(1 + rounds):
+        traffic = callers.call_for(url, choose, count, seconds)
+        pairs.append((traffic, constant_beside(url, traffic, count, seconds)))
+    return pairs[1:]  # the first round does not count, because it starts workers
