@@ -38,7 +38,7 @@ class Services:
 
     @cached_property
     def readiness(self) -> Readiness:
-        return Readiness(self.database, self.storage)
+        return Readiness(self.database, self.storage, self.measured_queue)
 
     @property
     def invoke_later(self) -> Callable[[str, Any], None]:

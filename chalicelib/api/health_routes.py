@@ -1,8 +1,9 @@
 """Handles GET /health: reports whether the database works and the buckets can be reached.
 
 Anybody may call this route. A caller without a valid token gets a result of the checks that may be some seconds old. So
-many such callers cause only a few queries. On a stage without authentication, nobody has a token. There, only the good
-result of the checks is used again, so that the end of an outage is seen at once.
+many such callers cause only a few queries. On a stage without authentication, nobody has a token. There, the good
+result of the checks is used again, but not a bad one, so that the end of an outage is seen at once. The last backup and
+the number of dead letters may be some seconds old, too.
 """
 
 from chalice.app import Blueprint, Request, Response
@@ -10,6 +11,7 @@ from chalice.app import Blueprint, Request, Response
 from chalicelib.api.http.access import admits, has_token, public
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
+from chalicelib.cloud.queues import Measured
 from chalicelib.core.errors import Unavailable
 from chalicelib.monitoring import readiness
 from chalicelib.monitoring.readiness import Checks
@@ -36,16 +38,25 @@ def health() -> Response:
     if checks.database.problem and may_see != STATUS:
         body["detail"] = checks.database.problem
     if may_see == ALL:
-        last_backup = readiness.last_backup(parts.storage) if up else None
-        measured = readiness.depth(parts.measured_queue)
-        body |= {
-            **checks.states,
-            "last_backup": last_backup and vars(last_backup),
-            "dead_letters": measured.depth if measured else None,
-        }
-        if measured and measured.age > readiness.STALE:
-            body["dead_letters_age_seconds"] = round(measured.age, 1)
+        body |= {**checks.states, **_details(parts, up)}
     return Response(body, status_code=status, headers=headers)
+
+
+def _details(parts: Services, up: bool) -> dict[str, object]:
+    """Return the members of the body about the last backup and the dead letters."""
+    if not up:  # the buckets may not be readable
+        measured = readiness.depth(parts.measured_queue)
+        return {"last_backup": None, **_of_letters(measured)}
+    details = parts.readiness.details() if parts.settings.authentication else parts.readiness.recent_details()
+    last_backup = readiness.last_backup(details.newest)
+    return {"last_backup": last_backup and vars(last_backup), **_of_letters(details.letters)}
+
+
+def _of_letters(measured: Measured | None) -> dict[str, object]:
+    shown: dict[str, object] = {"dead_letters": measured.depth if measured else None}
+    if measured and measured.age > readiness.STALE:
+        shown["dead_letters_age_seconds"] = round(measured.age, 1)
+    return shown
 
 
 def _checked(parts: Services, request: Request) -> tuple[Checks, str]:

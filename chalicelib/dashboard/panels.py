@@ -186,7 +186,7 @@ class HealthPanel:
 def health(parts: Services, _caller: Caller) -> HealthPanel:
     checks = readiness.checks(parts.database, parts.storage)
     is_reachable = checks.states["backup_bucket"] == readiness.OK
-    last = readiness.last_backup(parts.storage) if is_reachable else None
+    last = readiness.last_backup(readiness.newest_backup(parts.storage)) if is_reachable else None
     age = timedelta(seconds=last.age_seconds) if last else None
     measured = readiness.depth(parts.measured_queue)
     old = timedelta(seconds=measured.age) if measured and measured.age > readiness.STALE else None

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from chalicelib.backups.manifest import Manifest
 
 OK, AWAY = "ok", "unavailable"
-RECENT = 5.0  # seconds for which the result of the checks is kept in memory
+RECENT = 5.0  # seconds for which the results are kept in memory
 STALE = 180.0  # seconds; a depth that was measured longer ago is shown with its age
+_BUCKETS = ("landing", "errored", "backup")
+
+_Result = TypeVar("_Result")
 
 
 class Queue(Protocol):
@@ -47,23 +52,43 @@ class Checks:
         return all(state == OK for state in self.states.values())
 
 
+@dataclass(frozen=True)
+class Details:
+    """Has the newest complete restore point, and the number of events that wait for a redrive. Both may be None."""
+
+    newest: "Manifest | None"
+    letters: Measured | None
+
+
 def checks(database: Database, storage: Storage) -> Checks:
-    """Check the database and every bucket."""
-    found = examine(database)
+    """Check the database and every bucket, all at the same time."""
+    buckets: list[Bucket] = [getattr(storage, name) for name in _BUCKETS]
+    with ThreadPoolExecutor(len(buckets)) as pool:
+        reachable = [_started(pool, bucket.reachable) for bucket in buckets]
+        found = examine(database)
     states = {"database": _state(found.problem is None)}
-    for name in ("landing", "errored", "backup"):
-        bucket: Bucket = getattr(storage, name)
-        states[f"{name}_bucket"] = _state(bucket.reachable())
+    states |= {f"{name}_bucket": _state(each.result()) for name, each in zip(_BUCKETS, reachable, strict=True)}
     return Checks(states, found)
 
 
-class Readiness:
-    """Runs the checks of one process, and keeps their last result. `clock` returns seconds."""
+def details(storage: Storage, letters: Queue) -> Details:
+    """Read the details, both at the same time. Raises StorageUnavailable if the backup bucket cannot be read."""
+    with ThreadPoolExecutor(1) as pool:
+        newest = _started(pool, lambda: newest_backup(storage))
+        measured = depth(letters)
+    return Details(newest.result(), measured)
 
-    def __init__(self, database: Database, storage: Storage, clock: Callable[[], float] = time.monotonic) -> None:
-        self._database, self._storage, self._clock = database, storage, clock
-        self._checked_at = 0.0
+
+class Readiness:
+    """Runs the checks and reads the details for one process, and keeps the last results. `clock` returns seconds."""
+
+    def __init__(
+        self, database: Database, storage: Storage, letters: Queue, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database, self._storage, self._letters, self._clock = database, storage, letters, clock
+        self._checked_at = self._read_at = 0.0
         self.last: Checks | None = None
+        self._details: Details | None = None
 
     def now(self) -> Checks:
         """Run the checks, and return their result."""
@@ -75,6 +100,17 @@ class Readiness:
         if self.last is None or self._clock() - self._checked_at > RECENT:
             return self.now()
         return self.last
+
+    def details(self) -> Details:
+        """Read the details. Raises StorageUnavailable if the backup bucket cannot be read."""
+        self._details, self._read_at = details(self._storage, self._letters), self._clock()
+        return self._details
+
+    def recent_details(self) -> Details:
+        """Return the last details. If they are older than RECENT, read them again. Raises StorageUnavailable."""
+        if self._details is None or self._clock() - self._read_at > RECENT:
+            return self.details()
+        return self._details
 
 
 def depth(letters: Queue) -> Measured | None:
@@ -94,14 +130,17 @@ def newest_backup(storage: Storage) -> "Manifest | None":
     return manifest.newest(storage.backup)
 
 
-def last_backup(storage: Storage) -> LastBackup | None:
-    """Return the name and the age of `newest_backup`. Return None if there is no backup. Raises StorageUnavailable if
-    the backup bucket cannot be read."""
-    newest = newest_backup(storage)
+def last_backup(newest: "Manifest | None") -> LastBackup | None:
+    """Return the name of a restore point, and its age at this moment."""
     if newest is None:
         return None
     age = newest.age(datetime.now(UTC)).total_seconds()
     return LastBackup(newest.restore_point, round(age, 1))
+
+
+def _started(pool: ThreadPoolExecutor, work: Callable[[], _Result]) -> Future[_Result]:
+    """Start work in a thread, with the deadline of this thread."""
+    return pool.submit(copy_context().run, work)
 
 
 def _state(works: bool) -> str:

@@ -24,7 +24,7 @@ def unlisted(s3: S3) -> S3:
 def test_if_the_bucket_cannot_be_listed_the_last_backup_is_unavailable_and_not_missing(unlisted: S3) -> None:
     assert unlisted.storage.backup.reachable()
     with pytest.raises(StorageUnavailable):
-        readiness.last_backup(unlisted.storage)
+        readiness.newest_backup(unlisted.storage)
 
 
 def test_the_other_gauges_are_read_if_the_bucket_cannot_be_listed(unlisted: S3, landing: Landing, queue: Queue) -> None:

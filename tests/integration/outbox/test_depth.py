@@ -21,6 +21,8 @@ def by_relay(api: Api, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Api:
 
 
 def measure(depth: int, minutes_ago: int = 0) -> None:
+    """Store a depth, and forget the depth that /health has read, which it would show for some seconds."""
+    vars(services()).pop("readiness", None)
     with services().database.session() as session:
         store.take(session, Order("me", dead_letters=depth))
         session.run(f"UPDATE relay_state SET measured_at = measured_at - interval '{minutes_ago} minutes'")
