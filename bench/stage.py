@@ -23,12 +23,16 @@ from infra.venv import ROOT
 
 CONSTANT = """
 
+ROW = '{"department":"Department 7","job":"Job 77","q1":1,"q2":0,"q3":12,"q4":3},'  # like a row of a report
+
+
 @app.route("/constant/{size}")
 @access.public
 def constant(size: str) -> Any:
     from chalice.app import Response
 
-    return Response("[" + " " * (int(size) - 2) + "]", headers={"Content-Type": "application/json"})
+    rows = ROW * (int(size) // len(ROW))
+    return Response("[" + rows[:-1] + "]", headers={"Content-Type": "application/json"})
 """
 _STAGE = ROOT / ".local-load"  # always the same folder, so that a run can delete what a killed run has left
 _SENDERS = 32  # connections over which files are sent
@@ -44,7 +48,7 @@ _PARENTS = """
 
 
 def with_constant(folder: Path) -> Path:
-    """Copy the product to a folder, and add a route that returns a constant of a given size. Return the folder."""
+    """Copy the product to a folder, and add a route that returns constant rows of a given size. Return the folder."""
     shutil.copytree(ROOT / "chalicelib", folder / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / ".chalice", folder / ".chalice", ignore=shutil.ignore_patterns("deploy*"))
     for name in ("requirements.txt", "pyproject.toml"):

@@ -8,7 +8,7 @@ from typing import Any
 from chalicelib.cloud.database import SNAPSHOT, Database, Session
 from chalicelib.dashboard import charts, figures
 from chalicelib.reports import queries
-from chalicelib.reports.declaration import Report, ReportColumn, Scope, Span
+from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, Span
 from chalicelib.reports.hires import TOP, YEARS
 
 # A table has at most this many rows, and a download has all rows. A chart has at most this many departments or years.
@@ -35,6 +35,12 @@ class Table:
     rows: Sequence[Mapping[str, Any]] | None
     is_cut: bool
     download: Download
+
+    @property
+    def cells(self) -> list[tuple[str, bool, bool]]:
+        """The columns as the template shows them: the name, and whether the values are numbers of hires or names. The
+        template makes a thousand cells, so it calls no macro for each of them."""
+        return [(c.name, c.figure is Figure.COUNT, c.figure is Figure.NAME) for c in self.columns]
 
     def sum_of(self, row: Mapping[str, Any]) -> int:
         return sum(int(row[name]) for name in self.report.summed)
