@@ -109,8 +109,10 @@ def upsert_request(
 def _upserting(dataset: Dataset, relation: Relation, *, resolves: bool = True) -> str:
     """Return the WITH clause that does the work of `upsert`. Its part `_merged` has the counts."""
     sql = MergeSql(dataset, relation)
+    # The array makes Postgres look up each id in the index, also if it planned this when there were few orphans.
     forgotten = (
-        f", _forgotten AS (DELETE FROM orphans o USING _new w WHERE o.dataset = '{dataset.name}' AND o.id = w.id)"
+        f", _forgotten AS (DELETE FROM orphans o WHERE o.dataset = '{dataset.name}'"
+        " AND o.id = ANY (ARRAY(SELECT id FROM _new)))"
         if dataset.references
         else ""
     )
@@ -118,7 +120,8 @@ def _upserting(dataset: Dataset, relation: Relation, *, resolves: bool = True) -
     return (
         f"WITH _new AS MATERIALIZED ({sql.last_rows}), _changed AS ({sql.update('_new')} RETURNING 1),"
         f" _added AS ({sql.insert('_new')} WHERE {sql.is_new} RETURNING 1){forgotten}{resolving},"
-        " _merged AS (SELECT (SELECT count(*) FROM _new) AS distinct_ids, (SELECT count(*) FROM _changed) AS updated,"
+        " _merged AS MATERIALIZED (SELECT (SELECT count(*) FROM _new) AS distinct_ids,"
+        " (SELECT count(*) FROM _changed) AS updated,"
         " (SELECT count(*) FROM _added) AS inserted)"
     )
 

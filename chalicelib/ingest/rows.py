@@ -25,8 +25,11 @@ LOCK_TIMEOUT = 10.0  # seconds that a request waits for all its locks together
 TRIES = 4
 # A connection of the API keeps its statements, but by itself Postgres would plan the merge again for each request: with
 # the rows of the request, it expects a lower cost than for any rows. To plan takes longer than to merge a row. A kept
-# plan must also be right after the tables have grown. So it may not read whole tables where an index will do.
-_KEEP_PLANS = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off"
+# plan must also be right after the tables have grown. So it looks up each row in an index, and does not read a whole
+# table or index only because it is small.
+_KEEP_PLANS = "SET LOCAL plan_cache_mode = force_generic_plan; " + "; ".join(
+    f"SET LOCAL enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin", "material")
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ def upload(
 
     Raises LockTimeout if other transactions hold the locks for more than `lock_timeout` seconds. Raises
     StorageUnavailable if the rejects cannot be stored, or DatabaseUnavailable. After an error no row has been written.
-    There is one exception: if the connection breaks during the commit, the message says that the result is not known.
+    There is one exception: if the connection breaks during the commit, or during the merge that is sent together with
+    the commit, the message says that the result is not known.
     """
     checked = check_objects(sent.dataset, sent.rows)
     with database.session() as session:
