@@ -59,6 +59,7 @@ class Session:
         self.broken = False
         self._idle_since: float | None = None  # None while a statement runs
         self._limit = 0  # the statement timeout of the connection in milliseconds; 0 means no limit
+        self._committed = False  # whether the transaction has been committed with its last statement
 
     def alive(self, *settings: str) -> bool:
         """Return whether the server responds to a ping in time. The ping sets the statement timeout and runs
@@ -85,6 +86,14 @@ class Session:
         exception.
         """
         return self._guarded(lambda: self._connection.run(sql, **params)) or []
+
+    def run_and_commit(self, sql: str, **params: Any) -> list[list[Any]]:
+        """Run the last statement of a transaction, which has parameters, and commit in the same round trip. Return the
+        rows of the statement. If the statement fails, nothing is committed."""
+        with _telling_that_the_result_is_not_known(self):
+            rows = self._guarded(lambda: self._connection.run_and_commit(sql, **params)) or []
+        self._committed = True
+        return rows
 
     def scalar(self, sql: str, **params: Any) -> Any:
         """Run SQL and return the first column of the first row, or None without rows."""
@@ -143,20 +152,19 @@ class Session:
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
         """Commit at the end of the `with` block, or roll back on any exception. `begin` may contain further
-        statements, which run at the beginning of the transaction."""
+        statements, which run at the beginning of the transaction. If the block has called `run_and_commit`, the
+        transaction has been committed already."""
         limit = _statement_timeout()
+        self._committed = False
         try:
             self.run(f"{begin}; SET LOCAL statement_timeout = {limit}" if limit else begin)
             yield
         except BaseException:
             self.rollback()
             raise
-        try:
-            self.run("COMMIT")
-        except Unavailable as error:
-            if self.broken:
-                raise type(error)(f"{error.detail}: whether the change was stored is not known") from error
-            raise
+        if not self._committed:
+            with _telling_that_the_result_is_not_known(self):
+                self.run("COMMIT")
 
     def renew_time(self) -> None:
         """Set the statement timeout to the time that is left now. The transaction has set this timeout only once, at
@@ -249,6 +257,17 @@ class Database:
             session.close()
             raise
         return session
+
+
+@contextmanager
+def _telling_that_the_result_is_not_known(session: Session) -> Iterator[None]:
+    """If the connection breaks in the `with` block, which commits, say so in the error."""
+    try:
+        yield
+    except Unavailable as error:
+        if session.broken:
+            raise type(error)(f"{error.detail}: whether the change was stored is not known") from error
+        raise
 
 
 def lock_timeout(seconds: float) -> str:

@@ -22,16 +22,19 @@ from chalicelib.cloud.prepared_names import PreparedNames
 _MOST = 256  # parsed statements in memory; a function has fewer, not counting those with the tables of a single load
 _COUNT, _LENGTH = Struct("!H"), Struct("!i")
 _NUL = b"\0"
-_PARSE, _BIND, _DESCRIBE, _CLOSE = b"P", b"B", b"D", b"C"
+_PARSE, _BIND, _DESCRIBE, _CLOSE, _EXECUTE = b"P", b"B", b"D", b"C", b"E"
 _STATEMENT = b"S"
 _IDLE = b"I"  # the status of a connection without a transaction
 _PORTAL = b"P" + _NUL  # the unnamed portal
+_ALL_ROWS = _NUL + bytes(4)  # of the unnamed portal
+_NO_PARAMETERS = _NUL + _NUL + bytes(6)  # binds the unnamed statement to the unnamed portal
 
 
 class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has no types
     """A connection that remembers how statements were parsed, and waits only once for each statement."""
 
     _names: PreparedNames | None = None
+    _commits = False  # whether the statement that is being sent is the last of its transaction
 
     def prepare(self, names: PreparedNames) -> None:
         """Let Postgres keep statements under these names from now on."""
@@ -47,6 +50,15 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
             self._context = self.execute_unnamed(statement, values(params), stream=stream)
         return self._context.rows
 
+    def run_and_commit(self, sql: str, **params: Any) -> Any:
+        """Run a statement with parameters, and commit in the same round trip. If the statement fails, Postgres skips
+        the commit."""
+        self._commits = True
+        try:
+            return self.run(sql, **params)
+        finally:
+            self._commits = False
+
     def _execute_at_once(self, statement: str, values: Sequence[Any]) -> Any:
         texts = pg8000.core.make_params(self.py_types, values)
         if self._names is None or (name := self._names.name_of(statement)) is None:
@@ -59,7 +71,8 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
         except DatabaseError as error:
             if is_outdated(error):
                 self._names.forget()
-                if self._transaction_status == _IDLE:  # otherwise the transaction has failed
+                # In a transaction, the transaction has failed. If its commit has failed, there is no transaction now.
+                if self._transaction_status == _IDLE and not self._commits:
                     return self._prepared(self._names, name.text, statement, texts)
             raise
 
@@ -80,7 +93,12 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
         parameters = [_COUNT.pack(len(texts)), *map(_field, texts)]
         self._send_message(_BIND, b"".join((_NUL, name, _NUL, _COUNT.pack(0), *parameters, _COUNT.pack(0))))
         self._send_message(_DESCRIBE, _PORTAL)
-        pg8000.core._write(self._sock, pg8000.core.EXECUTE_MSG + pg8000.core.SYNC_MSG)
+        self._send_message(_EXECUTE, _ALL_ROWS)
+        if self._commits:
+            self._parse(b"", "COMMIT")
+            self._send_message(_BIND, _NO_PARAMETERS)
+            self._send_message(_EXECUTE, _ALL_ROWS)
+        pg8000.core._write(self._sock, pg8000.core.SYNC_MSG)
         pg8000.core._flush(self._sock)
         self.handle_messages(context)
         return context

@@ -18,7 +18,8 @@ from chalicelib.core.value_limits import MAX_ID
 from chalicelib.ingest import open_rejects
 from chalicelib.ingest.merge_sql import MergeSql
 from chalicelib.ingest.relation import Relation
-from chalicelib.loads.outcomes import Counts
+from chalicelib.loads import outcomes
+from chalicelib.loads.outcomes import Counts, Recorded, RequestLoad
 
 # So few rows are merged with a single statement. For them, the planner needs no statistics: to find a row by its id is
 # always right. Each further statement would cost a small file more than it saves.
@@ -79,37 +80,50 @@ def wait_at_most(session: Session, timeout: float) -> None:
     session.run(lock_timeout(timeout))
 
 
-def upsert(
-    session: Session,
-    dataset: Dataset,
-    relation: Relation,
-    *,
-    resolves: bool = True,
-    params: Mapping[str, str] | None = None,
-) -> Merged:
+def upsert(session: Session, dataset: Dataset, relation: Relation, *, resolves: bool = True) -> Merged:
     """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
     same id, only the last of them is merged.
 
-    This is one statement, for the few rows of a request or of a small file. The statement also deletes the orphans that
+    This is one statement, for the few rows of a small file. The statement also deletes the orphans that
     have the same ids as the merged rows, because the merged rows are newer. The statement also resolves the open
     rejects with these ids, unless `resolves` is false. The caller must have locked the parents of all rows.
     """
+    [[distinct, updated, inserted]] = session.run(
+        f"{_upserting(dataset, relation, resolves=resolves)} SELECT distinct_ids, updated, inserted FROM _merged"
+    )
+    return Merged(distinct, inserted, updated)
+
+
+def upsert_request(
+    session: Session, load: RequestLoad, relation: Relation, params: Mapping[str, str], *, commit: bool
+) -> Recorded:
+    """Do the same as `upsert` for the rows of a request, and record its load. Both are one statement. With `commit`,
+    the transaction is committed in the same round trip."""
+    run = session.run_and_commit if commit else session.run
+    sql = (
+        f"{_upserting(load.dataset, relation)}, _recorded AS ({outcomes.recording('_merged')}) SELECT * FROM _recorded"
+    )
+    return load.recorded(run(sql, **params, **load.params))
+
+
+def _upserting(dataset: Dataset, relation: Relation, *, resolves: bool = True) -> str:
+    """Return the WITH clause that does the work of `upsert`. Its part `_merged` has the counts."""
     sql = MergeSql(dataset, relation)
+    # The array makes Postgres look up each id in the index, also if it planned this when there were few orphans.
     forgotten = (
-        f", _forgotten AS (DELETE FROM orphans o USING _new w WHERE o.dataset = '{dataset.name}' AND o.id = w.id)"
+        f", _forgotten AS (DELETE FROM orphans o WHERE o.dataset = '{dataset.name}'"
+        " AND o.id = ANY (ARRAY(SELECT id FROM _new)))"
         if dataset.references
         else ""
     )
     resolving = f", {open_rejects.resolving(dataset, '_new')}" if resolves else ""
-    [[distinct, updated, inserted]] = session.run(
-        f"""
-        WITH _new AS MATERIALIZED ({sql.last_rows}), _changed AS ({sql.update("_new")} RETURNING 1),
-        _added AS ({sql.insert("_new")} WHERE {sql.is_new} RETURNING 1){forgotten}{resolving}
-        SELECT (SELECT count(*) FROM _new), (SELECT count(*) FROM _changed), (SELECT count(*) FROM _added)
-        """,
-        **(params or {}),
+    return (
+        f"WITH _new AS MATERIALIZED ({sql.last_rows}), _changed AS ({sql.update('_new')} RETURNING 1),"
+        f" _added AS ({sql.insert('_new')} WHERE {sql.is_new} RETURNING 1){forgotten}{resolving},"
+        " _merged AS MATERIALIZED (SELECT (SELECT count(*) FROM _new) AS distinct_ids,"
+        " (SELECT count(*) FROM _changed) AS updated,"
+        " (SELECT count(*) FROM _added) AS inserted)"
     )
-    return Merged(distinct, inserted, updated)
 
 
 def load(session: Session, dataset: Dataset, relation: Relation) -> Merged:

@@ -19,10 +19,17 @@ from chalicelib.ingest import array_rows, merge, orphans, parents
 from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
 from chalicelib.ingest.rejects import Reject, row_of_object
 from chalicelib.loads import outcomes
-from chalicelib.loads.outcomes import Counts
+from chalicelib.loads.outcomes import Counts, Recorded, RequestLoad
 
 LOCK_TIMEOUT = 10.0  # seconds that a request waits for all its locks together
 TRIES = 4
+# A connection of the API keeps its statements, but by itself Postgres would plan the merge again for each request: with
+# the rows of the request, it expects a lower cost than for any rows. To plan takes longer than to merge a row. A kept
+# plan must also be right after the tables have grown. So it looks up each row in an index, and does not read a whole
+# table or index only because it is small.
+_KEEP_PLANS = "SET LOCAL plan_cache_mode = force_generic_plan; " + "; ".join(
+    f"SET LOCAL enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin", "material")
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ def upload(
 
     Raises LockTimeout if other transactions hold the locks for more than `lock_timeout` seconds. Raises
     StorageUnavailable if the rejects cannot be stored, or DatabaseUnavailable. After an error no row has been written.
-    There is one exception: if the connection breaks during the commit, the message says that the result is not known.
+    There is one exception: if the connection breaks during the commit, or during the merge that is sent together with
+    the commit, the message says that the result is not known.
     """
     checked = check_objects(sent.dataset, sent.rows)
     with database.session() as session:
@@ -122,7 +130,7 @@ class _Request:
         for attempt in range(1, TRIES + 1):
             try:
                 locking = merge.locking(self.dataset, self.patience.left(), rows=len(self.rows))
-                with self.session.transaction(f"BEGIN; {locking}"):
+                with self.session.transaction(f"BEGIN; {_KEEP_PLANS}; {locking}"):
                     return self._upload_once()
             except Conflict:
                 if attempt == TRIES:
@@ -138,8 +146,10 @@ class _Request:
             for i, of_row in enumerate(problems)
             if of_row
         ]
-        result.counts = self._merged(result.ids)
-        result.load_id = self._record(result)
+        recorded = self._merged(result)
+        result.counts, result.load_id = recorded.counts, recorded.load_id
+        if result.rejects:
+            self._store_rejects(result.rejects, recorded)
         return result
 
     def _with_missing_parents(self) -> list[tuple[Problem, ...]]:
@@ -178,34 +188,30 @@ class _Request:
                 problems[i] = (NO_FREE_ID.of("id"),)
         return ids
 
-    def _merged(self, ids: Sequence[int | None]) -> Counts:
-        received = len(self.rows)
-        accepted = [i for i, row_id in enumerate(ids) if row_id is not None]
+    def _merged(self, result: Upload) -> Recorded:
+        """Merge the accepted rows, and record the load of this request in the history. Without rejects, this also
+        commits the transaction. With rejects, they have to be stored first."""
+        received, sent = len(self.rows), self.sent
+        accepted = [i for i, row_id in enumerate(result.ids) if row_id is not None]
+        load = RequestLoad(sent.dataset, sent.source, received, received - len(accepted), sent.correlation_id)
         if not accepted:
-            return Counts(received=received, rejected=received)
+            return outcomes.record_unmerged(self.session, load)
         rows = [self.checked[i] for i in accepted]
         _, *columns = zip(*(row.values for row in rows), strict=True)
-        of_ids = [ids[i] for i in accepted]
+        of_ids = [result.ids[i] for i in accepted]
         relation, arrays = array_rows.relation(self.dataset, [of_ids, *columns], [row.left_out for row in rows])
-        merged = merge.upsert(self.session, self.dataset, relation, params=arrays)
-        return merged.counts(received, rejected=received - len(accepted))
+        return merge.upsert_request(self.session, load, relation, arrays, commit=not result.rejects)
 
-    def _record(self, result: Upload) -> int:
-        """Record the load of this request in the history, and return its id. Stores the reject file before the
-        transaction commits."""
+    def _store_rejects(self, rejects: Sequence[Reject], recorded: Recorded) -> None:
+        """Store the reject file, and record it in the transaction, which is committed afterwards."""
         sent = self.sent
-        load_id, at = outcomes.record_request(
-            self.session, sent.dataset, sent.source, result.counts, sent.correlation_id
-        )
-        if result.rejects:
-            load = ReportedLoad(sent.dataset, load_id, sent.source, at, sent.correlation_id)
-            file = RejectFile(self.storage.errored, load, place="index")
-            for reject in result.rejects:
-                file.add(reject)
-            key, reasons, tracked = file.complete() or "", file.reasons.counted(), file.tracked.count
-            outcomes.record_rejects(self.session, load_id, key, reasons, tracked=tracked)
-            file.tracked.record(self.session)
-        return load_id
+        load = ReportedLoad(sent.dataset, recorded.load_id, sent.source, recorded.at, sent.correlation_id)
+        file = RejectFile(self.storage.errored, load, place="index")
+        for reject in rejects:
+            file.add(reject)
+        key, reasons, tracked = file.complete() or "", file.reasons.counted(), file.tracked.count
+        outcomes.record_rejects(self.session, recorded.load_id, key, reasons, tracked=tracked)
+        file.tracked.record(self.session)
 
 
 def _raw(row: Any) -> bytes:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from chalicelib.cloud.database import Session
 from chalicelib.core.dataset import Dataset
@@ -53,22 +53,54 @@ def unwatched(_: Ended) -> None:
     """Do nothing. Callers that measure nothing pass this function as their Watch."""
 
 
-def record_request(
-    session: Session, dataset: Dataset, source: str, counts: Counts, correlation_id: str | None = None
-) -> tuple[int, datetime]:
-    """Insert the finished load of an API request, in the request's transaction. Returns the load's id and start
-    time."""
-    [[load_id, at]] = session.run(
+class Recorded(NamedTuple):
+    """The recorded load of an API request: its id, its start time, and its counts."""
+
+    load_id: int
+    at: datetime
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class RequestLoad:
+    """The finished load of an API request. `source` is the name of the request in the history."""
+
+    dataset: Dataset
+    source: str
+    received: int
+    rejected: int
+    correlation_id: str | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the statement `recording`."""
+        return {**vars(self), "dataset": self.dataset.name}
+
+    def recorded(self, rows: list[list[Any]]) -> Recorded:
+        """Return the load from the result of the statement `recording`."""
+        [[load_id, at, inserted, updated, unchanged, superseded]] = rows
+        counts = Counts(self.received, inserted, updated, unchanged, superseded, self.rejected)
+        return Recorded(load_id, at, counts)
+
+
+def recording(merged: str) -> str:
+    """Return the statement that inserts a RequestLoad, in the transaction of the request. `merged` stands in FROM, and
+    has the counts `distinct_ids`, `inserted` and `updated` of the merge. The other counts follow from them."""
+    received, rejected = "CAST(:received AS bigint)", "CAST(:rejected AS bigint)"
+    return (
         "INSERT INTO loads (dataset, source, kind, status, received, inserted, updated, unchanged, superseded,"
         " rejected, correlation_id, attempts, started_at, finished_at)"
-        " VALUES (:dataset, :source, 'api', 'succeeded', :received, :inserted, :updated, :unchanged, :superseded,"
-        " :rejected, :correlation_id, 1, now(), clock_timestamp()) RETURNING id, started_at",
-        dataset=dataset.name,
-        source=source,
-        correlation_id=correlation_id,
-        **vars(counts),
+        f" SELECT :dataset, :source, 'api', 'succeeded', {received}, inserted, updated,"
+        f" distinct_ids - inserted - updated, {received} - {rejected} - distinct_ids,"
+        f" {rejected}, :correlation_id, 1, now(), clock_timestamp() FROM {merged}"
+        " RETURNING id, started_at, inserted, updated, unchanged, superseded"
     )
-    return load_id, at
+
+
+def record_unmerged(session: Session, load: RequestLoad) -> Recorded:
+    """Record a load all of whose rows were rejected."""
+    nothing = "(SELECT 0 AS distinct_ids, 0 AS inserted, 0 AS updated) _merged"
+    return load.recorded(session.run(recording(nothing), **load.params))
 
 
 def record_rejects(session: Session, load_id: int, key: str, reasons: Sequence[CountedReason], *, tracked: int) -> None:

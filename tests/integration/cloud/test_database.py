@@ -265,6 +265,20 @@ def test_the_error_of_a_lost_commit_says_that_its_outcome_is_not_known(database_
     database.close()
 
 
+def test_the_error_of_a_lost_commit_with_its_statement_says_so_too(database_url: str, fronts: list[Front]) -> None:
+    fronts.append(Front(database_url))
+    database = Database(fronts[0].url, tls="disable")
+
+    def work() -> None:
+        with deadline.within(1), database.transaction() as session:
+            fronts[0].silence()
+            session.run_and_commit("INSERT INTO jobs VALUES (:id, 'Clerk')", id=1)
+
+    with pytest.raises(OutOfTime, match="is not known"):
+        work()
+    database.close()
+
+
 def test_a_connection_is_kept_awake_between_statements_but_not_during_one(database: Database) -> None:
     def work(after: float) -> Iterator[bytes]:
         until = time.monotonic() + 1

@@ -143,6 +143,137 @@ def test_a_missing_parameter_is_named(database: Database) -> None:
         session._connection.run("SELECT :a, :b", a=1)
 
 
+INSERT = "INSERT INTO jobs VALUES (:id, :job) RETURNING id"
+
+
+@pytest.mark.parametrize("prepares", [False, True])
+def test_the_last_statement_of_a_transaction_is_committed_in_the_same_round_trip(
+    front: Front, database: Database, prepares: bool
+) -> None:
+    own = Database(front.url, tls="disable", purpose=Purpose(prepares=prepares))
+    with closing(own), own.session() as session:
+        for n in range(1, 6):
+            with session.transaction():
+                before = waits(front)
+                assert session.run_and_commit(INSERT, id=n, job="Clerk") == [[n]]
+                assert jobs(database) == n, "the rows are committed before the block ends"
+            assert waits(front) == before + 1
+        with session.transaction():
+            session.run("INSERT INTO jobs VALUES (6, 'Clerk')")
+    assert jobs(database) == 6, "the next transaction commits at the end of its block"
+
+
+@pytest.mark.parametrize("prepares", [False, True])
+def test_nothing_is_committed_if_the_last_statement_fails(front: Front, database: Database, prepares: bool) -> None:
+    def insert(session: Session, row_id: int) -> None:
+        with session.transaction():
+            session.run("INSERT INTO departments VALUES (:id, :name)", id=row_id, name="Sales")
+            session.run_and_commit(INSERT, id=1, job="Clerk")
+
+    own = Database(front.url, tls="disable", purpose=Purpose(prepares=prepares))
+    with closing(own), own.session() as session:
+        insert(session, 1)
+        for n in range(2, 8):
+            with pytest.raises(DatabaseError):
+                insert(session, n)
+        assert not session.broken
+        assert session.run("SELECT id FROM departments") == [[1]]
+
+
+DEFERRED = "ALTER TABLE jobs ADD CONSTRAINT once UNIQUE (job) DEFERRABLE INITIALLY DEFERRED"
+
+
+def test_a_statement_is_not_stored_if_its_commit_fails(clerk: Database, preparing: Session) -> None:
+    with clerk.session() as admin:
+        admin.run(DEFERRED)
+        try:
+            for n in range(2, 8):
+                with pytest.raises(DatabaseError), preparing.transaction():
+                    preparing.run_and_commit(INSERT, id=n, job="Clerk")
+            assert jobs(clerk) == 1
+        finally:
+            admin.run("ALTER TABLE jobs DROP CONSTRAINT once")
+
+
+OUTDATED = """
+    CREATE FUNCTION outdated() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE SQLSTATE '26000'; END $$;
+    CREATE CONSTRAINT TRIGGER outdated AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+        WHEN (NEW.id > 7) EXECUTE FUNCTION outdated()
+"""
+
+
+def test_a_statement_is_not_repeated_without_its_transaction_if_its_commit_finds_an_outdated_plan(
+    clerk: Database, front: Front, preparing: Session
+) -> None:
+    with clerk.session() as admin:
+        admin.run(OUTDATED)
+        try:
+            for n in range(2, 8):
+                with preparing.transaction():
+                    preparing.run_and_commit(INSERT, id=n, job="Clerk")
+            before = waits(front)
+            with pytest.raises(Conflict), preparing.transaction():
+                preparing.run_and_commit(INSERT, id=8, job="Clerk")
+            assert waits(front) == before + 2, "one for the beginning, and one for the statement"
+        finally:
+            admin.run("DROP FUNCTION outdated CASCADE")
+
+
+def jobs(database: Database) -> int:
+    with database.session() as session:
+        return int(session.scalar("SELECT count(*) FROM jobs"))
+
+
+EMPLOYEE = {"name": "Ada", "datetime": "2021-05-01", "department_id": 1, "job_id": 1}
+
+
+@pytest.fixture
+def uploads(front: Front, api: Api, database: Database) -> Iterator[Database]:
+    """Return the database of the API, through a proxy, after some uploads to empty tables."""
+    with database.session() as session:
+        session.run("INSERT INTO departments VALUES (1, 'Sales'); INSERT INTO jobs VALUES (1, 'Clerk')")
+    services().database.close()
+    own = Database(front.url, tls="disable", purpose=Purpose(trust=60, prepares=True))
+    vars(services())["database"] = own
+    for row_id in range(1, 12):
+        assert api.post("/hired_employee/upload", {"id": row_id, **EMPLOYEE}).status == 201
+    yield own
+    own.close()
+
+
+def test_an_upload_takes_four_round_trips(uploads: Database, front: Front, api: Api) -> None:
+    before = waits(front)
+    assert api.post("/hired_employee/upload", {"id": 100, **EMPLOYEE}).status == 201
+    assert waits(front) - before == 4, "the locks, two parents, and the row with its record and the commit"
+
+
+def read(session: Session) -> list[int]:
+    """Return how often a whole table was read, and how many entries of the index of hired employees were read."""
+    session.run("SELECT pg_stat_force_next_flush()")
+    scans = "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('departments', 'jobs', 'hired_employees')"
+    entries = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'hired_employees_pkey'"
+    return [int(session.scalar(sql)) for sql in (scans, entries)]
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_uploads_keep_plans_that_read_no_whole_table_although_the_tables_are_small(
+    uploads: Database, api: Api, analyzed: bool
+) -> None:
+    with uploads.session() as session:
+        if analyzed:
+            session.run("ANALYZE departments, jobs, hired_employees")
+    assert api.post("/hired_employee/upload", {"id": 99, **EMPLOYEE}).status == 201  # plans again
+    with uploads.session() as session:
+        before = read(session)
+    assert api.post("/hired_employee/upload", {"id": 100, **EMPLOYEE}).status == 201
+    with uploads.session() as session:
+        assert read(session) == before
+        merges = "FROM pg_prepared_statements WHERE statement LIKE '%_merged%'"
+        assert session.scalar(f"SELECT sum(generic_plans) {merges}") > 0
+        assert session.scalar(f"SELECT sum(custom_plans) {merges}") == 0
+
+
 def test_a_report_takes_one_round_trip(front: Front, api: Api) -> None:
     services().database.close()
     vars(services())["database"] = Database(front.url, tls="disable", purpose=Purpose(trust=60))
