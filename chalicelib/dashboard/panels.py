@@ -13,9 +13,8 @@ from chalicelib.auth.roles import REJECTED_ROWS, Rights, Role
 from chalicelib.core import declarations, schedules
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import NotFound, Unprocessable
-from chalicelib.dashboard import charts, figures, pages, report_panel
+from chalicelib.dashboard import charts, figures, kept_panel, pages
 from chalicelib.dashboard.load_views import LoadView
-from chalicelib.dashboard.report_panel import ReportsPanel
 from chalicelib.ingest import reject_csv, reject_summary
 from chalicelib.ingest.file_names import ENDINGS
 from chalicelib.ingest.reject_summary import RejectSummary, Wanted
@@ -58,11 +57,14 @@ class Caller:
 def rendered(panel: str, parts: Services, caller: Caller) -> str:
     """Return the HTML of one of PANELS. Raises the errors of the panel's function."""
     shown = PANELS[panel](parts, caller)
+    if isinstance(shown, str):
+        return shown
     return pages.render(f"{panel}.html", viewer=caller, datasets=list(DATASETS.values()), **vars(shown))
 
 
-def reports(parts: Services, caller: Caller) -> ReportsPanel:
-    return report_panel.read(parts.database, caller.query, caller.reports)
+def reports(parts: Services, caller: Caller) -> str:
+    """Return the HTML of the panel, which may be kept."""
+    return kept_panel.rendered(parts.database, caller.query, caller.reports)
 
 
 _FILTERS = ("dataset", "status", "kind", "source", "with_rejects")
@@ -193,8 +195,8 @@ def health(parts: Services, _caller: Caller) -> HealthPanel:
     return HealthPanel(checks, last, age, measured.depth if measured else None, old)
 
 
-Panel = ReportsPanel | LoadsPanel | LoadPanel | UploadPanel | BackupsPanel | RestorePanel | HealthPanel
-PANELS: Mapping[str, Callable[[Services, Caller], Panel]] = {
+Panel = LoadsPanel | LoadPanel | UploadPanel | BackupsPanel | RestorePanel | HealthPanel
+PANELS: Mapping[str, Callable[[Services, Caller], Panel | str]] = {
     "reports": reports,
     "loads": loads_panel,
     "load": load,

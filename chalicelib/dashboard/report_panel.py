@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.cloud.database import SNAPSHOT, Database, Session
+from chalicelib.cloud.database import Session
 from chalicelib.dashboard import charts, figures
 from chalicelib.reports import queries
 from chalicelib.reports.declaration import Figure, Report, ReportColumn, Scope, Span
@@ -70,20 +70,19 @@ class ReportsPanel:
     most_rows: int = MAX_ROWS
 
 
-def read(database: Database, query: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
+def read(session: Session, query: Mapping[str, Any], reports: Iterable[Report]) -> ReportsPanel:
     """Read the panel for the query parameters from, to and department_id. If the query has no year, the panel shows the
-    newest year with hires."""
+    newest year with hires. The session is in a transaction that began with SNAPSHOT."""
     department_id = query.get("department_id")
-    with database.transaction(SNAPSHOT) as session:
-        years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope(), limit=MAX_ROWS)]
-        newest = years[0] if years else datetime.now(UTC).year
-        first = query.get("from") or query.get("to") or newest
-        scope = Scope(first, max(first, query.get("to") or first), department_id)
-        by_quarter = figures.per_quarter(session, scope)
-        above_mean = queries.first_rows(session, TOP, Span.RANGE, scope, limit=MAX_ROWS + 1)
-        mean = queries.mean_hired(session, scope.first, scope.last)
-        tables = [_table(session, report, scope) for report in reports if report.has_table]
-        departments = figures.departments(session)
+    years = [row["year"] for row in queries.first_rows(session, YEARS, Span.EVERY, Scope(), limit=MAX_ROWS)]
+    newest = years[0] if years else datetime.now(UTC).year
+    first = query.get("from") or query.get("to") or newest
+    scope = Scope(first, max(first, query.get("to") or first), department_id)
+    by_quarter = figures.per_quarter(session, scope)
+    above_mean = queries.first_rows(session, TOP, Span.RANGE, scope, limit=MAX_ROWS + 1)
+    mean = queries.mean_hired(session, scope.first, scope.last)
+    tables = [_table(session, report, scope) for report in reports if report.has_table]
+    departments = figures.departments(session)
     bars, mean_at = charts.rows(above_mean[:MAX_ROWS], mean)
     return ReportsPanel(
         years=sorted({scope.first, scope.last, *years}, reverse=True),

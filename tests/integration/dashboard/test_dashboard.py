@@ -1,6 +1,8 @@
 """Tests the page and the panels of the dashboard inside the test process, without a browser. Postgres is real."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -10,7 +12,7 @@ from chalicelib.api.dashboard_routes import NAMES
 from chalicelib.auth.tokens import create
 from chalicelib.backups.run import run_backup
 from chalicelib.backups.verify import verify_point
-from chalicelib.cloud.database import Database
+from chalicelib.cloud.database import Database, Session
 from chalicelib.core import declarations
 from chalicelib.dashboard import figures, panels, report_panel
 from chalicelib.ingest.file_names import ENDINGS
@@ -96,6 +98,47 @@ def test_the_charts_show_the_values_of_the_reports(filled: Api) -> None:
     assert narrowed.values["column"] == [("Q1", 0), ("Q2", 0), ("Q3", 2), ("Q4", 0)]
     assert not {"img", "script"} & shown.tags
     assert HOSTILE in "".join(shown.texts)
+
+
+class Counting(Database):
+    """A database that counts its transactions."""
+
+    transactions = 0
+
+    @contextmanager
+    def transaction(self, begin: str = "BEGIN") -> Iterator[Session]:
+        self.transactions += 1
+        with super().transaction(begin) as session:
+            yield session
+
+
+def test_the_panel_of_reports_is_made_once_for_each_state_of_the_datasets(filled: Api, database_url: str) -> None:
+    services().database.close()
+    vars(services())["database"] = database = Counting(database_url, tls="disable")
+    paths = [f"/dashboard/reports{query}" for query in ("", "?department_id=1", "?from=2020", "?from=2020&to=2021")]
+    first = [filled.get(path).body for path in paths]
+    assert len({*first}) == database.transactions == len(paths)
+    assert [filled.get(path).body for path in paths] == first
+    assert database.transactions == len(paths)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/department/upload", {"id": 1, "department": "Renamed"}),
+        ("/job/upload", {"id": 1, "job": "Renamed"}),
+        ("/hired_employee/upload", {"id": 1, "name": "N", "datetime": "2019-01-01", "department_id": 1, "job_id": 1}),
+    ],
+)
+def test_the_panel_of_reports_shows_each_change_at_once(filled: Api, path: str, body: dict[str, object]) -> None:
+    paths = [f"/dashboard/reports{query}" for query in ("", "?department_id=1", "?from=2019&to=2021")]
+    before = [filled.get(shown).body for shown in paths]
+    assert [filled.get(shown).body for shown in paths] == before
+    filled.post(path, body)
+    after = [filled.get(shown).body for shown in paths]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    services().database.close()  # the next request opens a new connection, for which nothing is kept
+    assert [filled.get(shown).body for shown in paths] == after
 
 
 def test_years_are_chosen_in_any_order(filled: Api) -> None:
