@@ -28,7 +28,8 @@ from typing import Any, TextIO
 HEAD = struct.Struct(">cI")
 START, READY, FAILED = b"S", b"R", b"X"  # between the server and a template
 FORK, FORKED, IMPORT = b"F", b"P", b"M"
-EVENT, LINES, MODULES, RESULT, ERROR = b"E", b"L", b"M", b"A", b"X"  # between the server and a worker
+EVENT, LINES, MODULES, BODY, RESULT, ERROR = b"E", b"L", b"M", b"B", b"A", b"X"  # between the server and a worker
+_LONG = 16 * 1024  # characters; a body that is longer has a frame of its own
 # On macOS, a process that uses system libraries cannot fork safely. There, the template becomes the worker.
 FORKS = sys.platform == "linux"
 Handler = Callable[[Any, Any], Any]
@@ -134,23 +135,39 @@ def serve(connection: socket.socket, handler: Handler, function: Message, output
         except EOFError:
             return
         message = json.loads(content)
-        kind, result = _handle(handler, message["event"], Context(function, message["request_id"]))
+        kind, result, body = _handle(handler, message["event"], Context(function, message["request_id"]))
         output.finish()
         if len(sys.modules) != known:
             known = len(sys.modules)
             output.send(MODULES, json.dumps(list(sys.modules)).encode())
+        if body is not None:
+            output.send(BODY, body)
         output.send(kind, result)
 
 
-def _handle(handler: Handler, event: Any, context: Context) -> tuple[bytes, bytes]:
-    """Return the kind and the content of the frame with the result."""
+def _handle(handler: Handler, event: Any, context: Context) -> tuple[bytes, bytes, bytes | None]:
+    """Return the kind and the content of the frame with the result, and the body of a response if it has a frame of its
+    own."""
     try:
-        return RESULT, json.dumps(handler(event, context)).encode()
+        result, body = _apart(handler(event, context))
+        return RESULT, json.dumps(result).encode(), body
     except Exception as error:  # as Lambda does, turn each error into a result
         lines = traceback.format_exc()
         print(lines)
         said = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": lines.splitlines()}
-        return ERROR, json.dumps(said).encode()
+        return ERROR, json.dumps(said).encode(), None
+
+
+def _apart(result: Any) -> tuple[Any, bytes | None]:
+    """Return a response to API Gateway without its long body, and the body. Return any other result unchanged.
+
+    A body that is JSON itself has thousands of quotes. As a text within JSON, it would take longer to escape and to
+    parse than everything else of a request.
+    """
+    body = result.get("body") if isinstance(result, dict) and "statusCode" in result else None
+    if not isinstance(body, str) or len(body) < _LONG:
+        return result, None
+    return {**result, "body": None}, body.encode("utf-8", "surrogatepass")
 
 
 def imported(function: Message) -> Handler:

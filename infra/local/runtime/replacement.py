@@ -49,16 +49,6 @@ def install(credentials: Credentials, replace: Replace) -> Lambdas:
         else:
             by_ministack(record, event)
 
-    async def call(reference: str, event: Any, *, account_id: str = "", region: str = "") -> tuple[Json | None, str]:
-        found = functions._get_func_record_for_ref_in_scope(reference, account_id=account_id, region=region)
-        record, config, name = found
-        if record is None or config is None:
-            return None, f"Lambda function '{reference or name}' not found"
-        result = await run(
-            functions._execute_function_with_config_scope, functions._execution_record_for_config(record, config), event
-        )
-        return (_too_many() if result.get("throttle") else result), ""
-
     def dispatch(arn: str, payload: str) -> None:
         record, config, _ = functions._get_func_record_for_ref(arn)
         if record and config:
@@ -73,9 +63,28 @@ def install(credentials: Credentials, replace: Replace) -> Lambdas:
     replace(functions, "invalidate_worker", retire)
     replace(functions, "_invoke", _starting_ahead(functions._invoke, lambdas, functions))
     _resize(lambdas, functions, replace)
-    replace(apigateway_v1, "_call_lambda_raw", call)
+    replace(apigateway_v1, "_call_lambda_raw", _calling(lambdas, functions, run))
     replace(eventbridge, "_dispatch_to_lambda", dispatch)
     return lambdas
+
+
+def _calling(lambdas: Lambdas, functions: Any, run: Callable[..., Awaitable[Json]]) -> Any:
+    """Return the function with which API Gateway calls a function. `run` runs functions that are not in Python."""
+
+    async def call(reference: str, event: Any, *, account_id: str = "", region: str = "") -> tuple[Json | None, str]:
+        found = functions._get_func_record_for_ref_in_scope(reference, account_id=account_id, region=region)
+        record, config, name = found
+        if record is None or config is None:
+            return None, f"Lambda function '{reference or name}' not found"
+        executed = functions._execution_record_for_config(record, config)
+        function = Function(executed)
+        if function.is_python:
+            result = _response(await lambdas.request(function, event), functions)
+        else:
+            result = await run(functions._execute_function_with_config_scope, executed, event)
+        return (_too_many() if result.get("throttle") else result), ""
+
+    return call
 
 
 def _starting_ahead(invoke: Callable[..., Awaitable[Any]], lambdas: Lambdas, functions: Any) -> Any:
@@ -117,6 +126,13 @@ def _result(outcome: Outcome | None, functions: Any) -> Json:
     if outcome.failed:
         return {"body": outcome.parsed(), "error": True, "function_error": "Unhandled", "log": ""}
     return {"body": outcome.content.decode(), "raw_payload": True, "log": ""}
+
+
+def _response(outcome: Outcome | None, functions: Any) -> Json:
+    """Return an outcome for API Gateway. ministack parses a result that is JSON, but takes a response as it is."""
+    if outcome is None or outcome.body is None:
+        return _result(outcome, functions)
+    return {"body": outcome.parsed(), "log": ""}
 
 
 def _too_many() -> Json:

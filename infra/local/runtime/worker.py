@@ -15,17 +15,25 @@ from infra.local.runtime import bootstrap
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one invocation. `content` is JSON. If `failed` is true, the content describes an error."""
+    """The result of one invocation, as JSON. If `failed` is true, the result describes an error. If `body` is given, it
+    is the long body of a response to API Gateway, and the JSON lacks this body."""
 
-    content: bytes
+    encoded: bytes
     failed: bool = False
+    body: bytes | None = None
 
     @classmethod
     def error(cls, kind: str, text: str) -> "Outcome":
         return cls(json.dumps({"errorType": kind, "errorMessage": text}).encode(), failed=True)
 
+    @property
+    def content(self) -> bytes:
+        """The whole result as JSON."""
+        return self.encoded if self.body is None else json.dumps(self.parsed()).encode()
+
     def parsed(self) -> Any:
-        return json.loads(self.content)
+        result = json.loads(self.encoded)
+        return result if self.body is None else {**result, "body": self.body.decode("utf-8", "surrogatepass")}
 
 
 class Worker:
@@ -67,6 +75,7 @@ class Worker:
         content = b'{"request_id":"%s","event":%s}' % (request_id.encode(), event)
         self._writer.write(bootstrap.HEAD.pack(bootstrap.EVENT, len(content)) + content)
         await self._writer.drain()
+        body: bytes | None = None
         while True:
             kind, length = bootstrap.HEAD.unpack(await self._reader.readexactly(bootstrap.HEAD.size))
             content = await self._reader.readexactly(length)
@@ -74,8 +83,10 @@ class Worker:
                 log(content.decode())
             elif kind == bootstrap.MODULES:
                 self.modules = json.loads(content)
+            elif kind == bootstrap.BODY:
+                body = content
             else:
-                return Outcome(content, failed=kind == bootstrap.ERROR)
+                return Outcome(content, kind == bootstrap.ERROR, body)
 
     def close(self) -> None:
         """Let an idle worker end."""

@@ -53,6 +53,13 @@ def handler(event, context):
     return [event, os.getpid()]
 """
 
+# A function whose response has a body of as many characters as the body of the request says.
+BODIES = r"""
+def handler(event, context):
+    length = int(event["body"])
+    return {"statusCode": 201, "headers": {"X-Length": str(length)}, "body": ('"\\é\n' * length)[:length]}
+"""
+
 
 @pytest.fixture
 def client(aws: EmbeddedAws) -> Client:
@@ -66,6 +73,21 @@ def reserve(client: Client, name: str, number: int) -> None:
 def invoke(client: Client, name: str, event: Any, **more: Any) -> Any:
     response = client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), **more)
     return json.loads(response["Payload"].read() or b"null")
+
+
+def api_of(client: Client, function: dict[str, Any]) -> str:
+    """Make an API that calls a function. Return the path of its only route, which takes POST."""
+    gateway = client("apigateway")
+    uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{function['FunctionArn']}/invocations"
+    integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": uri}
+    document = {
+        "swagger": "2.0",
+        "info": {"title": "api", "version": "1"},
+        "paths": {"/x": {"post": {"responses": {}, "x-amazon-apigateway-integration": integration}}},
+    }
+    api = gateway.import_rest_api(body=json.dumps(document).encode())["id"]
+    gateway.create_deployment(restApiId=api, stageName="api")
+    return f"/_aws/execute-api/{api}/api/x"
 
 
 def pids(aws: EmbeddedAws, name: str) -> list[int]:
@@ -130,20 +152,11 @@ def test_a_request_that_gets_a_worker_in_time_is_served(client: Client, tmp_path
 def test_the_api_answers_429_with_a_problem_document(aws: EmbeddedAws, client: Client, tmp_path: Path) -> None:
     function = make_function(client, "api", WAITING, Timeout=60)
     reserve(client, "api", 1)
-    gateway = client("apigateway")
-    uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{function['FunctionArn']}/invocations"
-    integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": uri}
-    document = {
-        "swagger": "2.0",
-        "info": {"title": "api", "version": "1"},
-        "paths": {"/x": {"post": {"responses": {}, "x-amazon-apigateway-integration": integration}}},
-    }
-    api = gateway.import_rest_api(body=json.dumps(document).encode())["id"]
-    gateway.create_deployment(restApiId=api, stageName="api")
+    address = api_of(client, function)
 
     def call(number: int) -> Any:
         body = json.dumps({"folder": str(tmp_path), "number": number}).encode()
-        return send_request(aws, "POST", f"/_aws/execute-api/{api}/api/x", body)
+        return send_request(aws, "POST", address, body)
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(call, 1)
@@ -157,6 +170,17 @@ def test_the_api_answers_429_with_a_problem_document(aws: EmbeddedAws, client: C
     assert headers["cache-control"] == "no-store"
     problem = {"type": "about:blank", "title": "Too Many Requests", "status": 429, "detail": DETAILS[429]}
     assert json.loads(refused.body) == problem
+
+
+def test_a_body_of_any_length_arrives_unchanged(aws: EmbeddedAws, client: Client) -> None:
+    address = api_of(client, make_function(client, "bodies", BODIES))
+    for length in (0, 1, 16_383, 16_384, 16_385, 200_000, 3_000_000):
+        expected = ('"\\é\n' * length)[:length]
+        response = send_request(aws, "POST", address, str(length).encode())
+        assert (response.status, response.headers["X-Length"]) == (201, str(length))
+        assert response.body.decode() == expected
+        result = invoke(client, "bodies", {"body": str(length)})
+        assert result == {"statusCode": 201, "headers": {"X-Length": str(length)}, "body": expected}
 
 
 def test_workers_are_as_many_as_the_limit_and_are_kept(aws: EmbeddedAws, client: Client, tmp_path: Path) -> None:
