@@ -3,7 +3,7 @@ statements. One test compares the results of the two ways of merging."""
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +23,10 @@ from tests.integration.landing import GRACE, Landing
 from tests.integration.s3_fixtures import S3
 
 EMPLOYEES = DATASETS["hired_employees"]
+LOCKS = """
+    SELECT count(*) FROM pg_locks
+    WHERE relation = CAST('departments' AS regclass) AND mode = 'ShareRowExclusiveLock' AND granted
+"""
 
 
 def plan(session: Session, query: str, **params: Any) -> str:
@@ -132,6 +136,20 @@ def test_a_small_file_takes_few_statements_and_few_transactions(landing: Landing
     assert [sql.split()[0] for sql in writing] == ["INSERT", "UPDATE", "UPDATE"], watched.statements
     assert not [sql for sql in watched.statements if "ANALYZE" in sql]
     assert len(watched.statements) < 20, watched.statements
+
+
+def test_no_load_waits_while_another_one_stores_its_reject_file(landing: Landing, database_url: str) -> None:
+    held: list[int] = []
+
+    def note_locks(operation: str, _key: str) -> None:
+        if operation == "PutObject":
+            with closing(Database(database_url, tls="disable")) as other, other.session() as session:
+                held.append(session.scalar(LOCKS))
+
+    event = landing.put("departments.csv", "1,Sales\n,Ops\n2,Legal\n3,Supply\n")
+    landing.s3.before = note_locks
+    landing.deliver(event)
+    assert (landing.load()["inserted"], landing.load()["rejected"], held) == (3, 1, [0])
 
 
 ROWS = st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["a", "b", "c"])), max_size=10)
