@@ -137,7 +137,7 @@ class Completion:
         that the file is declared to correct."""
         session, dataset, staged = self.attempt.session, self.attempt.dataset, self.staged
         if staged.received <= merge.FEW:
-            merged = merge.upsert(session, dataset, staged.relation, resolves=False)
+            merged = merge.upsert_few(session, dataset, staged.relation)
         else:
             merged = merge.load(session, dataset, staged.relation)
             orphans.forget(session, dataset, staged.table)

@@ -23,6 +23,9 @@ from chalicelib.loads.outcomes import Counts
 # So few rows are merged with a single statement. For them, the planner needs no statistics: to find a row by its id is
 # always right. Each further statement would cost a small file more than it saves.
 FEW = 5_000
+# Without statistics, the planner would read a table of up to some ten thousand rows as a whole, twice for each small
+# file. If these ways to join are off, Postgres finds each row by its id.
+_JOINS = ("enable_hashjoin", "enable_mergejoin")
 # When the row triggers are switched off, and again when they are back on, Postgres discards the plans of all statements
 # of the connection, also those of the other triggers. For a few rows, to make these plans again takes longer than the
 # row triggers.
@@ -94,6 +97,19 @@ def upsert(
     have the same ids as the merged rows, because the merged rows are newer. The statement also resolves the open
     rejects with these ids, unless `resolves` is false. The caller must have locked the parents of all rows.
     """
+    [[distinct, updated, inserted]] = session.run(_upsert(dataset, relation, resolves=resolves), **(params or {}))
+    return Merged(distinct, inserted, updated)
+
+
+def upsert_few(session: Session, dataset: Dataset, relation: Relation) -> Merged:
+    """Do the same as `upsert` for at most FEW rows of a staging table. The open rejects with their ids stay open."""
+    off, back = ("; ".join(f"SET LOCAL {join} = {value}" for join in _JOINS) for value in ("off", "DEFAULT"))
+    [[distinct, updated, inserted]] = session.run(f"{off}; {_upsert(dataset, relation, resolves=False)}; {back}")
+    return Merged(distinct, inserted, updated)
+
+
+def _upsert(dataset: Dataset, relation: Relation, *, resolves: bool) -> str:
+    """Return the statement of `upsert`. It returns the numbers of different ids, of updates and of inserts."""
     sql = MergeSql(dataset, relation)
     forgotten = (
         f", _forgotten AS (DELETE FROM orphans o USING _new w WHERE o.dataset = '{dataset.name}' AND o.id = w.id)"
@@ -101,15 +117,11 @@ def upsert(
         else ""
     )
     resolving = f", {open_rejects.resolving(dataset, '_new')}" if resolves else ""
-    [[distinct, updated, inserted]] = session.run(
-        f"""
+    return f"""
         WITH _new AS MATERIALIZED ({sql.last_rows}), _changed AS ({sql.update("_new")} RETURNING 1),
         _added AS ({sql.insert("_new")} WHERE {sql.is_new} RETURNING 1){forgotten}{resolving}
         SELECT (SELECT count(*) FROM _new), (SELECT count(*) FROM _changed), (SELECT count(*) FROM _added)
-        """,
-        **(params or {}),
-    )
-    return Merged(distinct, inserted, updated)
+        """
 
 
 def load(session: Session, dataset: Dataset, relation: Relation) -> Merged:
