@@ -124,8 +124,11 @@ def test_a_small_file_is_read_once_although_rows_lack_a_parent(landing: Landing)
     ]
 
 
-def test_a_small_file_takes_few_statements_and_few_transactions(landing: Landing, database_url: str) -> None:
-    event = landing.put("departments.csv", "1,Sales\n2,Ops\n")
+@pytest.mark.parametrize("header", ["", "id,department\n"])
+def test_a_small_file_takes_few_statements_and_few_transactions(
+    landing: Landing, database_url: str, header: str
+) -> None:
+    event = landing.put("departments.csv", f"{header}1,Sales\n2,Ops\n")
     watched = Watched(database_url)
     original, landing.database = landing.database, watched
     landing.deliver(event)
