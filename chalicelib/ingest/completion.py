@@ -5,8 +5,8 @@ The load takes its locks in this order:
 1. The parents, FOR KEY SHARE (`orphans.set_apart`). From now on, the set of rows without a parent does not change. A
    parent that exists stays. If a parent comes later, its children are rejects of this load, and are healed after this
    load.
-2. No further lock while the load reads the object again, for the rows without parents. This may take as long as the
-   first reading. Other writers of the dataset can commit in the meantime.
+2. No further lock while the load reads the object again, for the rows without parents, and stores its reject file. This
+   may take as long as the first reading. Other writers of the dataset can commit in the meantime.
 3. The table of the dataset, SHARE ROW EXCLUSIVE (`merge.lock_table`), for the merge, the history and the commit.
 
 Requests and healing (`rows`, `orphans`) lock in the opposite order: first the table, then the parents. This cannot
@@ -80,14 +80,16 @@ class Completion:
             if dataset.references:
                 orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, relation))
             error = self._verdict(orphan_count)
-            if (orphan_count or error) and is_stale(self.attempt):
-                return self._skip()  # no second reading is needed; `_merge` checks again, with the table locked
+            if (orphan_count or error or self.staged.rejected) and is_stale(self.attempt):
+                return self._skip()  # no reject file is needed; `_merge` checks again, with the table locked
             if error:
                 return self._refuse(error)
             if orphan_count:
                 self._report_orphans()
+            findings = self._findings()  # other loads should not wait for S3, so the table is not locked yet
+            if self.rejects.is_stored:
                 session.renew_time()
-            return _retried(session, lambda: self._merge(orphan_count))
+            return _retried(session, lambda: self._merge(orphan_count, findings))
 
     def _verdict(self, orphan_count: int) -> str | None:
         """Return why the file fails as a whole, or None if it does not. The file of a restore never fails as a whole:
@@ -106,7 +108,7 @@ class Completion:
         self.staged.discard()
         return Outcome("failed", counts, error)
 
-    def _merge(self, orphan_count: int) -> Outcome:
+    def _merge(self, orphan_count: int, findings: Findings) -> Outcome:
         attempt, staged = self.attempt, self.staged
         session, dataset = attempt.session, attempt.dataset
         merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
@@ -116,7 +118,7 @@ class Completion:
         if orphan_count:
             orphans.remember(session, dataset, attempt.claim.load_id, staged.relation)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
-        claims.succeed(session, attempt.claim, counts, self._findings())
+        claims.succeed(session, attempt.claim, counts, findings)
         self.rejects.tracked.record(session)
         staged.discard()
         return Outcome("succeeded", counts)
@@ -135,7 +137,7 @@ class Completion:
         that the file is declared to correct."""
         session, dataset, staged = self.attempt.session, self.attempt.dataset, self.staged
         if staged.received <= merge.FEW:
-            merged = merge.upsert(session, dataset, staged.relation, resolves=False)
+            merged = merge.upsert_few(session, dataset, staged.relation)
         else:
             merged = merge.load(session, dataset, staged.relation)
             orphans.forget(session, dataset, staged.table)

@@ -24,6 +24,10 @@ from chalicelib.loads.outcomes import Counts, Recorded, RequestLoad
 # So few rows are merged with a single statement. For them, the planner needs no statistics: to find a row by its id is
 # always right. Each further statement would cost a small file more than it saves.
 FEW = 5_000
+# Without statistics, the planner would read a table of up to some ten thousand rows as a whole, twice for each small
+# file. If these ways to read and to join are off, Postgres finds each row by its id.
+_WAYS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+_COUNTS = "SELECT distinct_ids, updated, inserted FROM _merged"  # of a statement that begins with `_upserting`
 # When the row triggers are switched off, and again when they are back on, Postgres discards the plans of all statements
 # of the connection, also those of the other triggers. For a few rows, to make these plans again takes longer than the
 # row triggers.
@@ -84,14 +88,18 @@ def upsert(session: Session, dataset: Dataset, relation: Relation, *, resolves: 
     """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
     same id, only the last of them is merged.
 
-    This is one statement, for the few rows of a small file. The statement also deletes the orphans that
-    have the same ids as the merged rows, because the merged rows are newer. The statement also resolves the open
-    rejects with these ids, unless `resolves` is false. The caller must have locked the parents of all rows.
+    This is one statement. It also deletes the orphans that have the same ids as the merged rows, because the merged
+    rows are newer. It also resolves the open rejects with these ids, unless `resolves` is false. The caller must have
+    locked the parents of all rows.
     """
-    [[distinct, updated, inserted]] = session.run(
-        f"{_upserting(dataset, relation, resolves=resolves)} SELECT distinct_ids, updated, inserted FROM _merged"
-    )
-    return Merged(distinct, inserted, updated)
+    return _merged(session, f"{_upserting(dataset, relation, resolves=resolves)} {_COUNTS}")
+
+
+def upsert_few(session: Session, dataset: Dataset, relation: Relation) -> Merged:
+    """Do the same as `upsert` for at most FEW rows of a staging table. The open rejects with their ids stay open."""
+    off, back = ("; ".join(f"SET LOCAL {way} = {value}" for way in _WAYS) for value in ("off", "DEFAULT"))
+    statement = f"{_upserting(dataset, relation, resolves=False, few=True)} {_COUNTS}"
+    return _merged(session, f"{off}; {statement}; {back}")
 
 
 def upsert_request(
@@ -100,22 +108,24 @@ def upsert_request(
     """Do the same as `upsert` for the rows of a request, and record its load. Both are one statement. With `commit`,
     the transaction is committed in the same round trip."""
     run = session.run_and_commit if commit else session.run
-    sql = (
-        f"{_upserting(load.dataset, relation)}, _recorded AS ({outcomes.recording('_merged')}) SELECT * FROM _recorded"
-    )
+    upserting = _upserting(load.dataset, relation, few=True)
+    sql = f"{upserting}, _recorded AS ({outcomes.recording('_merged')}) SELECT * FROM _recorded"
     return load.recorded(run(sql, **params, **load.params))
 
 
-def _upserting(dataset: Dataset, relation: Relation, *, resolves: bool = True) -> str:
-    """Return the WITH clause that does the work of `upsert`. Its part `_merged` has the counts."""
+def _merged(session: Session, sql: str) -> Merged:
+    [[distinct, updated, inserted]] = session.run(sql)
+    return Merged(distinct, inserted, updated)
+
+
+def _upserting(dataset: Dataset, relation: Relation, *, resolves: bool = True, few: bool = False) -> str:
+    """Return the WITH clause that does the work of `upsert`. Its part `_merged` has the counts. `few` says that there
+    are at most FEW rows, and that the plan looks up each row in an index."""
     sql = MergeSql(dataset, relation)
     # The array makes Postgres look up each id in the index, also if it planned this when there were few orphans.
-    forgotten = (
-        f", _forgotten AS (DELETE FROM orphans o WHERE o.dataset = '{dataset.name}'"
-        " AND o.id = ANY (ARRAY(SELECT id FROM _new)))"
-        if dataset.references
-        else ""
-    )
+    using, is_same = ("", "o.id = ANY (ARRAY(SELECT id FROM _new))") if few else ("USING _new w ", "o.id = w.id")
+    forgetting = f"DELETE FROM orphans o {using}WHERE o.dataset = '{dataset.name}' AND {is_same}"
+    forgotten = f", _forgotten AS ({forgetting})" if dataset.references else ""
     resolving = f", {open_rejects.resolving(dataset, '_new')}" if resolves else ""
     return (
         f"WITH _new AS MATERIALIZED ({sql.last_rows}), _changed AS ({sql.update('_new')} RETURNING 1),"

@@ -147,8 +147,8 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
         reading = _understood(attempt, body)
         if not reading.is_own_backup:
             found = reading.file_format
-            claims.describe(attempt.session, attempt.claim, found.container.value, found.shown(), found.notices)
-            claims.name_columns(attempt.session, attempt.claim, found.layout.names)
+            stored = (found.container.value, found.shown(), found.notices, found.layout.names)
+            claims.describe(attempt.session, attempt.claim, *stored)
         if body.size < policy.from_bytes:
             staging: Staging = AtOnce(attempt, reading, body)
             return staging.run(rejects)

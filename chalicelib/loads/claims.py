@@ -184,23 +184,25 @@ def progress(session: Session, claim: Claim, received: int) -> None:
 
 
 def describe(
-    session: Session, claim: Claim, kind: str, file_format: Mapping[str, object], notices: Sequence[str]
+    session: Session,
+    claim: Claim,
+    kind: str,
+    file_format: Mapping[str, object],
+    notices: Sequence[str],
+    columns: Sequence[str],
 ) -> None:
-    """Store the format of the load's file, and the notices about this format. Raises ClaimLost."""
+    """Store the format of the load's file, the notices about this format, and the names in the header of the file, if
+    the file has a header. Raises ClaimLost."""
     _update_mine(
         session,
         claim,
-        "kind = :kind, format = CAST(:format AS jsonb), notices = CAST(:notices AS jsonb)",
+        "kind = :kind, format = CAST(:format AS jsonb), notices = CAST(:notices AS jsonb),"
+        " file_columns = CAST(:columns AS jsonb)",
         kind=kind,
         format=json.dumps(file_format),
         notices=json.dumps(notices),
+        columns=json.dumps(columns) if columns else None,
     )
-
-
-def name_columns(session: Session, claim: Claim, columns: Sequence[str]) -> None:
-    """Store the names in the header of the load's file, if the file has a header. Raises ClaimLost."""
-    if columns:
-        _update_mine(session, claim, "file_columns = CAST(:columns AS jsonb)", columns=json.dumps(columns))
 
 
 def refuse(session: Session, claim: Claim, counts: Counts, error: str, found: Findings) -> None:

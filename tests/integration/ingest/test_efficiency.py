@@ -1,9 +1,9 @@
 """Tests why loads and reports are fast, but measures no times. Instead, the tests look at query plans and count
-statements. One test compares the results of the two ways of merging."""
+statements. One test compares the results of the ways of merging."""
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +23,10 @@ from tests.integration.landing import GRACE, Landing
 from tests.integration.s3_fixtures import S3
 
 EMPLOYEES = DATASETS["hired_employees"]
+LOCKS = """
+    SELECT count(*) FROM pg_locks
+    WHERE relation = CAST('departments' AS regclass) AND mode = 'ShareRowExclusiveLock' AND granted
+"""
 
 
 def plan(session: Session, query: str, **params: Any) -> str:
@@ -124,8 +128,11 @@ def test_a_small_file_is_read_once_although_rows_lack_a_parent(landing: Landing)
     ]
 
 
-def test_a_small_file_takes_few_statements_and_few_transactions(landing: Landing, database_url: str) -> None:
-    event = landing.put("departments.csv", "1,Sales\n2,Ops\n")
+@pytest.mark.parametrize("header", ["", "id,department\n"])
+def test_a_small_file_takes_few_statements_and_few_transactions(
+    landing: Landing, database_url: str, header: str
+) -> None:
+    event = landing.put("departments.csv", f"{header}1,Sales\n2,Ops\n")
     watched = Watched(database_url)
     original, landing.database = landing.database, watched
     landing.deliver(event)
@@ -138,18 +145,44 @@ def test_a_small_file_takes_few_statements_and_few_transactions(landing: Landing
     assert len(watched.statements) < 20, watched.statements
 
 
+def test_a_small_file_finds_the_rows_of_a_larger_table_by_their_ids(database: Database) -> None:
+    jobs, ways = DATASETS["jobs"], ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+    with database.session() as session:
+        session.run("INSERT INTO jobs SELECT g, 'j' || g FROM generate_series(1, 20000) g; ANALYZE jobs")
+        session.run("CREATE TEMP TABLE staged (seq integer GENERATED ALWAYS AS IDENTITY, id integer, job text)")
+        session.run("INSERT INTO staged (id, job) SELECT g, 'new' FROM generate_series(19501, 20500) g")
+        with session.transaction():
+            assert merge.upsert_few(session, jobs, Relation("staged", ("id", "job"))) == Merged(1000, 500, 500)
+            assert session.scalar("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'jobs'") == 0
+            assert [session.scalar(f"SHOW {way}") for way in ways] == ["on"] * 3
+
+
+def test_no_load_waits_while_another_one_stores_its_reject_file(landing: Landing, database_url: str) -> None:
+    held: list[int] = []
+
+    def note_locks(operation: str, _key: str) -> None:
+        if operation == "PutObject":
+            with closing(Database(database_url, tls="disable")) as other, other.session() as session:
+                held.append(session.scalar(LOCKS))
+
+    event = landing.put("departments.csv", "1,Sales\n,Ops\n2,Legal\n3,Supply\n")
+    landing.s3.before = note_locks
+    landing.deliver(event)
+    assert (landing.load()["inserted"], landing.load()["rejected"], held) == (3, 1, [0])
+
+
 ROWS = st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["a", "b", "c"])), max_size=10)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, ROWS)
-def test_both_ways_of_merging_have_the_same_result(
+def test_all_ways_of_merging_have_the_same_result(
     database: Database, before: list[tuple[int, str]], rows: list[tuple[int, str]]
 ) -> None:
-    """`merge.load` compares the rows first and runs only the necessary statements. `merge.upsert` is a single statement
-    for all cases."""
+    """`merge.load` compares the rows first and runs only the necessary statements. `merge.upsert` and
+    `merge.upsert_few` are a single statement for all cases."""
     results = []
-    for way in (merge.load, merge.upsert):
+    for way in (merge.load, merge.upsert, merge.upsert_few):
         with database.session() as session:
             session.run("TRUNCATE jobs CASCADE; DROP TABLE IF EXISTS staged")
             session.run("CREATE TEMP TABLE staged (seq integer GENERATED ALWAYS AS IDENTITY, id integer, job text)")
@@ -161,7 +194,7 @@ def test_both_ways_of_merging_have_the_same_result(
                 with session.transaction():
                     outcome.append(way(session, DATASETS["jobs"], Relation("staged", ("id", "job"))))
             results.append((outcome, session.run("SELECT * FROM jobs ORDER BY id")))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
     last = dict(rows)
     assert dict(results[0][1]) == {**dict(before), **last}
     assert results[0][0][1].distinct == len(last)
