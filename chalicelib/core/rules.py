@@ -21,8 +21,13 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import ABSENT, Broken, Missing, Value, decoded, readable
 from chalicelib.core.reasons import Problem
 
+MOST_FAULTS = 1000  # the most faulty fields of a column that are remembered
+LONGEST_FAULT = 40  # bytes of the longest field that is remembered
 MOST_UNKNOWN_KEYS = 20  # the reasons of a row name at most this many unknown keys
 _NOTHING = frozenset[int]()
+# The fields of a column that have no valid value, each with its problem, or with None for null. A file of garbage has
+# the same few fields in very many rows, and an exception for each of them would take most of the time of the load.
+_Faults = dict[bytes, Problem | None]
 
 
 class Checked(NamedTuple):
@@ -59,7 +64,30 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
 
     `dates` is the declared order of day and month. Dates such as 27/07/2021 are valid only if an order was declared.
     """
-    return _check(_rules_of_files(dataset, dates), (ABSENT if field is None else decoded(field) for field in fields))
+    values: list[Value | None] = []
+    problems: list[Problem] = []
+    left_out: list[int] = []
+    for at, ((rule, faults), field) in enumerate(zip(_rules_of_files(dataset, dates), fields, strict=True)):
+        if field in faults:
+            checked, problem = None, faults[field]
+        else:
+            checked, problem = _checked(rule, ABSENT if field is None else decoded(field))
+            if checked is None and field is not None:
+                _remember(faults, field, problem)
+        values.append(checked)
+        if problem:
+            problems.append(problem)
+        if field is None and at:  # a row without an id gets a new id
+            left_out.append(at)
+    return Checked(tuple(values), tuple(problems), frozenset(left_out) if left_out else _NOTHING)
+
+
+def _remember(faults: _Faults, field: bytes, problem: Problem | None) -> None:
+    if len(field) > LONGEST_FAULT:
+        return
+    if len(faults) >= MOST_FAULTS:
+        faults.clear()
+    faults[field] = problem
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
@@ -206,23 +234,26 @@ def _check(rules: tuple[_Rule, ...], sent: Iterable[Any]) -> Checked:
     problems: list[Problem] = []
     left_out: list[int] = []
     for at, (rule, value) in enumerate(zip(rules, sent, strict=True)):
-        if value is ABSENT:
-            values.append(None)
-            if at:  # a row without an id gets a new id
-                left_out.append(at)
-            if not rule.may_be_absent:
-                problems.append(reasons.MISSING.of(rule.column))
-            continue
-        try:
-            values.append(rule.check(value))
-        except Missing:
-            values.append(None)
-            if not rule.may_be_null:
-                problems.append(reasons.MISSING.of(rule.column))
-        except Broken as broken:
-            values.append(None)
-            problems.append(broken.reason.of(rule.column))
+        checked, problem = _checked(rule, value)
+        values.append(checked)
+        if problem:
+            problems.append(problem)
+        if value is ABSENT and at:  # a row without an id gets a new id
+            left_out.append(at)
     return Checked(tuple(values), tuple(problems), frozenset(left_out) if left_out else _NOTHING)
+
+
+def _checked(rule: _Rule, value: Any) -> tuple[Value | None, Problem | None]:
+    """Return the checked form of a value, and its problem. Both are None for null, and for a value that is left out, if
+    the column allows it."""
+    if value is ABSENT:
+        return None, None if rule.may_be_absent else reasons.MISSING.of(rule.column)
+    try:
+        return rule.check(value), None
+    except Missing:
+        return None, None if rule.may_be_null else reasons.MISSING.of(rule.column)
+    except Broken as broken:
+        return None, broken.reason.of(rule.column)
 
 
 @cache
@@ -239,8 +270,8 @@ def _rules_of_stored(dataset: Dataset, is_trusted: bool) -> tuple[_Rule, ...]:
 
 
 @cache
-def _rules_of_files(dataset: Dataset, dates: Dates) -> tuple[_Rule, ...]:
-    return tuple(_Rule.of(column, partial(column.kind.check_in_file, dates)) for column in dataset.columns)
+def _rules_of_files(dataset: Dataset, dates: Dates) -> tuple[tuple[_Rule, _Faults], ...]:
+    return tuple((_Rule.of(column, partial(column.kind.check_in_file, dates)), {}) for column in dataset.columns)
 
 
 def _shown(name: Any) -> str:

@@ -15,6 +15,7 @@ from chalicelib.ingest.rejects import Reject, loadable
 
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some programs end a line at these characters
 _HAS_LINE_BREAK = re.compile("[\x85\u2028\u2029]").search  # much faster than to translate a text without any
+_SHORT = 40  # bytes; a file of garbage has the same few short records again and again
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would create a new encoder for every line
 
 
@@ -27,13 +28,12 @@ class RejectLines:
 
     def line(self, reject: Reject) -> bytes:
         """Return the line for a reject, with its line end."""
-        raw = loadable(reject.raw.decode("utf-8", "replace"))
-        row = _ENCODE(reject.row and {name: text and loadable(text) for name, text in reject.row.items()})
+        row = reject.row and tuple(reject.row.items())
+        content = _of_short_content if len(reject.raw) <= _SHORT else _of_content
+        members, base64_of_raw = content(reject.raw, row)
         at = datetime.now(UTC).isoformat(timespec="microseconds")[: -len("+00:00")]
-        whole = raw.encode() == reject.raw
-        base64_of_raw = "" if whole else f', "raw_base64": "{base64.b64encode(reject.raw).decode("ascii")}"'
         text = (
-            f'{self._begin}{reject.place}, {_of_problems(reject.problems)}, "raw": {_ENCODE(raw)}, "row": {row},'
+            f"{self._begin}{reject.place}, {_of_problems(reject.problems)}, {members},"
             f' "rejected_at": "{at}Z"{base64_of_raw}}}\n'
         )
         return (text.translate(_LINE_BREAKS) if _HAS_LINE_BREAK(text) else text).encode()
@@ -50,3 +50,14 @@ def _of_problems(problems: tuple[Problem, ...]) -> str:
     reject = Reject(0, problems, b"", None)
     reasons = [loadable(reason) for reason in reject.reasons]
     return _ENCODE({"reasons": reasons, "fields": reject.fields, "codes": reject.codes})[1:-1]
+
+
+def _of_content(raw: bytes, row: tuple[tuple[str, str | None], ...] | None) -> tuple[str, str]:
+    """Return the members `raw` and `row`, and the member `raw_base64` or an empty text, as JSON without braces."""
+    text = loadable(raw.decode("utf-8", "replace"))
+    members = _ENCODE({"raw": text, "row": row and {name: value and loadable(value) for name, value in row}})[1:-1]
+    is_whole = text.encode() == raw
+    return members, "" if is_whole else f', "raw_base64": "{base64.b64encode(raw).decode("ascii")}"'
+
+
+_of_short_content = lru_cache(maxsize=1024)(_of_content)

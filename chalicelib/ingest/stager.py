@@ -57,6 +57,7 @@ class Stager:
         self.lines = self.received = self.rejected = 0
         self.exhausted = False
         self._table, self._dataset, self._null_row = table, table.dataset, table.null_row
+        self._references = [self._dataset.columns.index(column) for column, _ in self._dataset.references]
         self._line, self._dates = LineFormat(table.layout), dates
         self.oddities = oddities or Oddities()
         self._unread, self._rejects, self._limit = iter(tokens), rejects, portion or Portion()
@@ -131,12 +132,16 @@ class Stager:
         else:
             problems = checked.problems
         self.oddities.add_reject(record.line, record.raw, problems)
-        if checked is None and self._rejects.is_full:
+        if self._rejects.is_full and (checked is None or not self._refers(checked)):
             self._rejects.count(problems, 1)  # no parents are to be looked up, and nothing is to be recorded
             return
         row = row_of_fields(self._dataset, record.fields) if record.fields is not None else None
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
+
+    def _refers(self, checked: Checked) -> bool:
+        """Return whether a row refers to a parent."""
+        return any(checked.values[at] is not None for at in self._references)
 
     def _count(self, run: RejectedRun) -> None:
         """Count a run of rejects that are not recorded."""
