@@ -67,8 +67,9 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
     values: list[Value | None] = []
     problems: list[Problem] = []
     left_out: list[int] = []
+    checked: Value | None
     for at, ((rule, faults), field) in enumerate(zip(_rules_of_files(dataset, dates), fields, strict=True)):
-        if field in faults:
+        if field is not None and field in faults:
             checked, problem = None, faults[field]
         else:
             checked, problem = _checked(rule, ABSENT if field is None else decoded(field))

@@ -185,8 +185,7 @@ class Reader:
         match = self._patterns.record.match(self._buffer, self._position)
         if match and (known := self._known.get(match.group())):
             self._advance(match.end(), 1)
-            raw, fields, problem = known
-            return Record(self._line - 1, 1, raw, fields, problem)
+            return Record(self._line - 1, 1, *known)
         raw = without_terminator(match.group()) if match else b""
         if match is None or len(raw) > MAX_RECORD:
             return self._malformed()

@@ -28,7 +28,7 @@ class RejectLines:
 
     def line(self, reject: Reject) -> bytes:
         """Return the line for a reject, with its line end."""
-        row = reject.row and tuple(reject.row.items())
+        row = None if reject.row is None else tuple(reject.row.items())
         content = _of_short_content if len(reject.raw) <= _SHORT else _of_content
         members, base64_of_raw = content(reject.raw, row)
         at = datetime.now(UTC).isoformat(timespec="microseconds")[: -len("+00:00")]
@@ -55,7 +55,8 @@ def _of_problems(problems: tuple[Problem, ...]) -> str:
 def _of_content(raw: bytes, row: tuple[tuple[str, str | None], ...] | None) -> tuple[str, str]:
     """Return the members `raw` and `row`, and the member `raw_base64` or an empty text, as JSON without braces."""
     text = loadable(raw.decode("utf-8", "replace"))
-    members = _ENCODE({"raw": text, "row": row and {name: value and loadable(value) for name, value in row}})[1:-1]
+    shown = None if row is None else {name: value and loadable(value) for name, value in row}
+    members = _ENCODE({"raw": text, "row": shown})[1:-1]
     is_whole = text.encode() == raw
     return members, "" if is_whole else f', "raw_base64": "{base64.b64encode(raw).decode("ascii")}"'
 
