@@ -7,6 +7,7 @@ A row may leave out a column that is optional or has a default. An optional colu
 empty field of a CSV file, or null in JSON.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -28,6 +29,8 @@ _NOTHING = frozenset[int]()
 # The fields of a column that have no valid value, each with its problem, or with None for null. A file of garbage has
 # the same few fields in very many rows, and an exception for each of them would take most of the time of the load.
 _Faults = dict[bytes, Problem | None]
+_UNKNOWN = Problem(None, "", "")  # stands for the problem of a field that is not remembered
+_HAS_DIGIT = re.compile("[1-9]").search
 
 
 class Checked(NamedTuple):
@@ -69,8 +72,9 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
     left_out: list[int] = []
     checked: Value | None
     for at, ((rule, faults), field) in enumerate(zip(_rules_of_files(dataset, dates), fields, strict=True)):
-        if field is not None and field in faults:
-            checked, problem = None, faults[field]
+        fault = _UNKNOWN if field is None else faults.get(field, _UNKNOWN)
+        if fault is not _UNKNOWN:
+            checked, problem = None, fault
         else:
             checked, problem = _checked(rule, ABSENT if field is None else decoded(field))
             if checked is None and field is not None:
@@ -202,6 +206,8 @@ def missing_parent(field: str, parent_id: Value) -> Problem:
 
 def readable_id(text: str | None) -> int | None:
     """Return the id in a text, or None if the text is not a valid id."""
+    if text is None or not _HAS_DIGIT(text):  # an exception for each text of a file of garbage would take long
+        return None
     try:
         return int(Kind.ID.check(text))
     except (Broken, Missing):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from chalicelib.cloud.database import Session
@@ -165,7 +165,9 @@ class Stager:
                 for position, name, existing_ids in references
                 if checked is not None and (value := checked.values[position]) is not None and value not in existing_ids
             ]
-            self._rejects.add(Reject(reject.place, (*reject.problems, *lacking), reject.raw, reject.row))
+            if lacking:
+                reject = replace(reject, problems=(*reject.problems, *lacking))
+            self._rejects.add(reject)
         self._pending.clear()
         self._pending_bytes = 0
 
