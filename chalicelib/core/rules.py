@@ -70,20 +70,21 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
     values: list[Value | None] = []
     problems: list[Problem] = []
     left_out: list[int] = []
-    checked: Value | None
     for at, ((rule, faults), field) in enumerate(zip(_rules_of_files(dataset, dates), fields, strict=True)):
-        fault = _UNKNOWN if field is None else faults.get(field, _UNKNOWN)
-        if fault is not _UNKNOWN:
-            checked, problem = None, fault
-        else:
-            checked, problem = _checked(rule, ABSENT if field is None else decoded(field))
-            if checked is None and field is not None:
+        if field is None:
+            problem = None if rule.may_be_absent else reasons.MISSING.of(rule.column)
+            if at:  # a row without an id gets a new id
+                left_out.append(at)
+        elif (problem := faults.get(field, _UNKNOWN)) is _UNKNOWN:
+            try:
+                values.append(rule.check(decoded(field)))
+                continue
+            except (Missing, Broken) as fault:
+                problem = _problem(rule, fault)
                 _remember(faults, field, problem)
-        values.append(checked)
+        values.append(None)
         if problem:
             problems.append(problem)
-        if field is None and at:  # a row without an id gets a new id
-            left_out.append(at)
     return Checked(tuple(values), tuple(problems), frozenset(left_out) if left_out else _NOTHING)
 
 
@@ -241,26 +242,27 @@ def _check(rules: tuple[_Rule, ...], sent: Iterable[Any]) -> Checked:
     problems: list[Problem] = []
     left_out: list[int] = []
     for at, (rule, value) in enumerate(zip(rules, sent, strict=True)):
-        checked, problem = _checked(rule, value)
-        values.append(checked)
-        if problem:
-            problems.append(problem)
-        if value is ABSENT and at:  # a row without an id gets a new id
-            left_out.append(at)
+        if value is ABSENT:
+            values.append(None)
+            if at:  # a row without an id gets a new id
+                left_out.append(at)
+            if not rule.may_be_absent:
+                problems.append(reasons.MISSING.of(rule.column))
+            continue
+        try:
+            values.append(rule.check(value))
+        except (Missing, Broken) as fault:
+            values.append(None)
+            if problem := _problem(rule, fault):
+                problems.append(problem)
     return Checked(tuple(values), tuple(problems), frozenset(left_out) if left_out else _NOTHING)
 
 
-def _checked(rule: _Rule, value: Any) -> tuple[Value | None, Problem | None]:
-    """Return the checked form of a value, and its problem. Both are None for null, and for a value that is left out, if
-    the column allows it."""
-    if value is ABSENT:
-        return None, None if rule.may_be_absent else reasons.MISSING.of(rule.column)
-    try:
-        return rule.check(value), None
-    except Missing:
-        return None, None if rule.may_be_null else reasons.MISSING.of(rule.column)
-    except Broken as broken:
-        return None, broken.reason.of(rule.column)
+def _problem(rule: _Rule, fault: Missing | Broken) -> Problem | None:
+    """Return the problem of a value that is not valid, or None for null if the column allows it."""
+    if isinstance(fault, Broken):
+        return fault.reason.of(rule.column)
+    return None if rule.may_be_null else reasons.MISSING.of(rule.column)
 
 
 @cache
