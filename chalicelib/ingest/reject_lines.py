@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from json.encoder import encode_basestring as _string  # an encoder costs more for each line than its few strings
 
 from chalicelib.core.reasons import Problem
 from chalicelib.ingest.rejects import Reject, loadable
@@ -19,6 +18,7 @@ from chalicelib.ingest.rejects import Reject, loadable
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some programs end a line at these characters
 _HAS_LINE_BREAK = re.compile("[\x85\u2028\u2029]").search  # much faster than to translate a text without any
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would create a new encoder for every line
+_STRING = json.encoder.encode_basestring  # an encoder would cost more for each line than the few strings
 
 
 class RejectLines:
@@ -35,7 +35,7 @@ class RejectLines:
         if raw.encode() != reject.raw:
             base64_of_raw = f', "raw_base64": "{base64.b64encode(reject.raw).decode("ascii")}"'
         text = (
-            f'{self._begin}{reject.place}, {_of_problems(reject.problems)}, "raw": {_string(raw)},'
+            f'{self._begin}{reject.place}, {_of_problems(reject.problems)}, "raw": {_STRING(raw)},'
             f' "row": {_of_row(reject.row)}, "rejected_at": "{_now()}"{base64_of_raw}}}\n'
         )
         return (text.translate(_LINE_BREAKS) if _HAS_LINE_BREAK(text) else text).encode()
@@ -57,7 +57,7 @@ def _of_problems(problems: tuple[Problem, ...]) -> str:
 def _of_row(row: Mapping[str, str | None] | None) -> str:
     if row is None:
         return "null"
-    members = (f"{_string(name)}: {'null' if text is None else _string(loadable(text))}" for name, text in row.items())
+    members = (f"{_STRING(name)}: {'null' if text is None else _STRING(loadable(text))}" for name, text in row.items())
     return f"{{{', '.join(members)}}}"
 
 
