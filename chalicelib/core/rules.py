@@ -7,6 +7,7 @@ A row may leave out a column that is optional or has a default. An optional colu
 empty field of a CSV file, or null in JSON.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -21,8 +22,15 @@ from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import ABSENT, Broken, Missing, Value, decoded, readable
 from chalicelib.core.reasons import Problem
 
+MOST_FAULTS = 1000  # the most faulty fields of a column that are remembered
+LONGEST_FAULT = 40  # bytes of the longest field that is remembered
 MOST_UNKNOWN_KEYS = 20  # the reasons of a row name at most this many unknown keys
 _NOTHING = frozenset[int]()
+# The fields of a column that have no valid value, each with its problem, or with None for null. A file of garbage has
+# the same few fields in very many rows, and an exception for each of them would take most of the time of the load.
+_Faults = dict[bytes, Problem | None]
+_UNKNOWN = Problem(None, "", "")  # stands for the problem of a field that is not remembered
+_HAS_DIGIT = re.compile("[1-9]").search
 
 
 class Checked(NamedTuple):
@@ -59,7 +67,33 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
 
     `dates` is the declared order of day and month. Dates such as 27/07/2021 are valid only if an order was declared.
     """
-    return _check(_rules_of_files(dataset, dates), (ABSENT if field is None else decoded(field) for field in fields))
+    values: list[Value | None] = []
+    problems: list[Problem] = []
+    left_out: list[int] = []
+    for at, ((rule, faults), field) in enumerate(zip(_rules_of_files(dataset, dates), fields, strict=True)):
+        if field is None:
+            problem = None if rule.may_be_absent else reasons.MISSING.of(rule.column)
+            if at:  # a row without an id gets a new id
+                left_out.append(at)
+        elif (problem := faults.get(field, _UNKNOWN)) is _UNKNOWN:
+            try:
+                values.append(rule.check(decoded(field)))
+                continue
+            except (Missing, Broken) as fault:
+                problem = _problem(rule, fault)
+                _remember(faults, field, problem)
+        values.append(None)
+        if problem:
+            problems.append(problem)
+    return Checked(tuple(values), tuple(problems), frozenset(left_out) if left_out else _NOTHING)
+
+
+def _remember(faults: _Faults, field: bytes, problem: Problem | None) -> None:
+    if len(field) > LONGEST_FAULT:
+        return
+    if len(faults) >= MOST_FAULTS:
+        faults.clear()
+    faults[field] = problem
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
@@ -173,6 +207,8 @@ def missing_parent(field: str, parent_id: Value) -> Problem:
 
 def readable_id(text: str | None) -> int | None:
     """Return the id in a text, or None if the text is not a valid id."""
+    if text is None or not _HAS_DIGIT(text):  # an exception for each text of a file of garbage would take long
+        return None
     try:
         return int(Kind.ID.check(text))
     except (Broken, Missing):
@@ -215,14 +251,18 @@ def _check(rules: tuple[_Rule, ...], sent: Iterable[Any]) -> Checked:
             continue
         try:
             values.append(rule.check(value))
-        except Missing:
+        except (Missing, Broken) as fault:
             values.append(None)
-            if not rule.may_be_null:
-                problems.append(reasons.MISSING.of(rule.column))
-        except Broken as broken:
-            values.append(None)
-            problems.append(broken.reason.of(rule.column))
+            if problem := _problem(rule, fault):
+                problems.append(problem)
     return Checked(tuple(values), tuple(problems), frozenset(left_out) if left_out else _NOTHING)
+
+
+def _problem(rule: _Rule, fault: Missing | Broken) -> Problem | None:
+    """Return the problem of a value that is not valid, or None for null if the column allows it."""
+    if isinstance(fault, Broken):
+        return fault.reason.of(rule.column)
+    return None if rule.may_be_null else reasons.MISSING.of(rule.column)
 
 
 @cache
@@ -239,8 +279,8 @@ def _rules_of_stored(dataset: Dataset, is_trusted: bool) -> tuple[_Rule, ...]:
 
 
 @cache
-def _rules_of_files(dataset: Dataset, dates: Dates) -> tuple[_Rule, ...]:
-    return tuple(_Rule.of(column, partial(column.kind.check_in_file, dates)) for column in dataset.columns)
+def _rules_of_files(dataset: Dataset, dates: Dates) -> tuple[tuple[_Rule, _Faults], ...]:
+    return tuple((_Rule.of(column, partial(column.kind.check_in_file, dates)), {}) for column in dataset.columns)
 
 
 def _shown(name: Any) -> str:

@@ -25,6 +25,7 @@ from itertools import groupby
 
 from chalicelib.core import reasons
 from chalicelib.core.dataset import Dataset
+from chalicelib.core.reasons import Problem
 from chalicelib.core.streams import Readable
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_faults import bad_quoting
@@ -44,6 +45,8 @@ from chalicelib.formats.rejected_runs import RejectedRun, never, shapes
 CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
+MOST_KNOWN = 1000  # the most short records that are remembered
+LONGEST_KNOWN = 40  # bytes of the longest of them
 _NEWLINE = ord("\n")
 _LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would also end a line at CR
 
@@ -75,6 +78,8 @@ class Reader:
         self._decimals = decimals(dataset, self._layout)
         self._counts_only = counts_only
         self._shapes = shapes(self._layout.delimiter, len(self._layout.positions))
+        # The contents of short records. A file of garbage has the same few lines again and again.
+        self._known: dict[bytes, tuple[bytes, tuple[bytes | None, ...] | None, Problem | None]] = {}
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
         self._position = 0
@@ -178,6 +183,9 @@ class Reader:
     def _record(self) -> Record | Skipped | None:
         """Return the token at the current position, or None if its end has not been read yet. Raises LoadError."""
         match = self._patterns.record.match(self._buffer, self._position)
+        if match and (known := self._known.get(match.group())):
+            self._advance(match.end(), 1)
+            return Record(self._line - 1, 1, *known)
         raw = without_terminator(match.group()) if match else b""
         if match is None or len(raw) > MAX_RECORD:
             return self._malformed()
@@ -191,9 +199,13 @@ class Reader:
         if self._is_header(raw, fields):
             return Skipped(line, lines)
         sent = self._layout.trimmed(fields)
-        if problem := self._layout.miscounted(sent):
-            return Record(line, lines, raw, problem=problem)
-        return Record(line, lines, raw, self._layout.values(self._dataset, sent))
+        problem = self._layout.miscounted(sent)
+        values = None if problem else self._layout.values(self._dataset, sent)
+        if lines == 1 and len(raw) <= LONGEST_KNOWN:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[match.group()] = raw, values, problem
+        return Record(line, lines, raw, values, problem)
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
         """Return whether a record is the header of the layout. Raises LoadError if it is another header."""

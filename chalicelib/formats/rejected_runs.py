@@ -56,7 +56,10 @@ def shapes(delimiter: bytes, width: int) -> tuple[tuple[re.Pattern[bytes], Probl
     found = []
     if width > 1:
         before = rb"(?:" + other + d + rb"){0,%d}" % (width - 2)
-        few = rb"(?=" + before + seen + rb")" + other + rb"(?:" + d + other + rb"){0,%d}+\n" % (width - 2)
+        # A quoted field is never blank, even if nothing is inside the quotes.
+        field = rb'(?:"' + other + rb'"|' + other + rb")"
+        few = rb"(?=" + before + rb'(?:"|' + seen + rb"))" + field + rb"(?:" + d + field + rb"){0,%d}+" % (width - 2)
+        few += rb"\r{0,2}\n"
         found.append((_run_of(few), _general(reasons.TOO_FEW_FIELDS, width)))
     many = other + rb"(?:" + d + other + rb"){%d,}" % (width - 1) + d + seen + rb"\n"
     found.append((_run_of(many), _general(reasons.TOO_MANY_FIELDS, width)))

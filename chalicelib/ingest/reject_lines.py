@@ -7,6 +7,8 @@ so is the part that all rejects with the same problems share.
 import base64
 import json
 import re
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -16,6 +18,7 @@ from chalicelib.ingest.rejects import Reject, loadable
 _LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # some programs end a line at these characters
 _HAS_LINE_BREAK = re.compile("[\x85\u2028\u2029]").search  # much faster than to translate a text without any
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would create a new encoder for every line
+_STRING = json.encoder.encode_basestring  # an encoder would cost more for each line than the few strings
 
 
 class RejectLines:
@@ -28,13 +31,12 @@ class RejectLines:
     def line(self, reject: Reject) -> bytes:
         """Return the line for a reject, with its line end."""
         raw = loadable(reject.raw.decode("utf-8", "replace"))
-        row = _ENCODE(reject.row and {name: text and loadable(text) for name, text in reject.row.items()})
-        at = datetime.now(UTC).isoformat(timespec="microseconds")[: -len("+00:00")]
-        whole = raw.encode() == reject.raw
-        base64_of_raw = "" if whole else f', "raw_base64": "{base64.b64encode(reject.raw).decode("ascii")}"'
+        base64_of_raw = ""
+        if raw.encode() != reject.raw:
+            base64_of_raw = f', "raw_base64": "{base64.b64encode(reject.raw).decode("ascii")}"'
         text = (
-            f'{self._begin}{reject.place}, {_of_problems(reject.problems)}, "raw": {_ENCODE(raw)}, "row": {row},'
-            f' "rejected_at": "{at}Z"{base64_of_raw}}}\n'
+            f'{self._begin}{reject.place}, {_of_problems(reject.problems)}, "raw": {_STRING(raw)},'
+            f' "row": {_of_row(reject.row)}, "rejected_at": "{_now()}"{base64_of_raw}}}\n'
         )
         return (text.translate(_LINE_BREAKS) if _HAS_LINE_BREAK(text) else text).encode()
 
@@ -50,3 +52,23 @@ def _of_problems(problems: tuple[Problem, ...]) -> str:
     reject = Reject(0, problems, b"", None)
     reasons = [loadable(reason) for reason in reject.reasons]
     return _ENCODE({"reasons": reasons, "fields": reject.fields, "codes": reject.codes})[1:-1]
+
+
+def _of_row(row: Mapping[str, str | None] | None) -> str:
+    if row is None:
+        return "null"
+    members = (f"{_STRING(name)}: {'null' if text is None else _STRING(loadable(text))}" for name, text in row.items())
+    return f"{{{', '.join(members)}}}"
+
+
+def _now() -> str:
+    """Return the time in the form of timestamps, with microseconds."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(seconds)}.{nanoseconds // 1000:06d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    """Return a whole second in ISO 8601. To format the date for every line would take a tenth of the time of a
+    reject."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[: -len("+00:00")]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from chalicelib.cloud.database import Session
@@ -57,6 +57,7 @@ class Stager:
         self.lines = self.received = self.rejected = 0
         self.exhausted = False
         self._table, self._dataset, self._null_row = table, table.dataset, table.null_row
+        self._references = [self._dataset.columns.index(column) for column, _ in self._dataset.references]
         self._line, self._dates = LineFormat(table.layout), dates
         self.oddities = oddities or Oddities()
         self._unread, self._rejects, self._limit = iter(tokens), rejects, portion or Portion()
@@ -131,12 +132,16 @@ class Stager:
         else:
             problems = checked.problems
         self.oddities.add_reject(record.line, record.raw, problems)
-        if checked is None and self._rejects.is_full:
+        if self._rejects.is_full and (checked is None or not self._refers(checked)):
             self._rejects.count(problems, 1)  # no parents are to be looked up, and nothing is to be recorded
             return
         row = row_of_fields(self._dataset, record.fields) if record.fields is not None else None
         self._pending.append((Reject(record.line, problems, record.raw, row), checked))
         self._pending_bytes += 1000 + 3 * len(record.raw)
+
+    def _refers(self, checked: Checked) -> bool:
+        """Return whether a row refers to a parent."""
+        return any(checked.values[at] is not None for at in self._references)
 
     def _count(self, run: RejectedRun) -> None:
         """Count a run of rejects that are not recorded."""
@@ -160,7 +165,9 @@ class Stager:
                 for position, name, existing_ids in references
                 if checked is not None and (value := checked.values[position]) is not None and value not in existing_ids
             ]
-            self._rejects.add(Reject(reject.place, (*reject.problems, *lacking), reject.raw, reject.row))
+            if lacking:
+                reject = replace(reject, problems=(*reject.problems, *lacking))
+            self._rejects.add(reject)
         self._pending.clear()
         self._pending_bytes = 0
 

@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
+from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.table import Kind
 from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.core.rules import (
+    LONGEST_FAULT,
+    MOST_FAULTS,
+    _rules_of_files,
     all_stored_are_valid,
     check_fields,
     check_object,
@@ -286,3 +290,31 @@ def comparable(column: Column, value: object) -> object:
 def at_utc(value: object) -> datetime:
     at = datetime.fromisoformat(str(value))
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+# --- Faulty fields that are remembered
+
+FIELDS = st.sampled_from([None, b"", b" ", b"7", b"x", b"soon", b"\xff", b"\0", b"1.5", b"2021-07-27T16:02:08Z"])
+FIELDS |= st.binary(max_size=LONGEST_FAULT + 2)
+
+
+@given(st.lists(st.tuples(*[FIELDS] * len(EMPLOYEES.columns)), max_size=6), st.sampled_from(["iso", "dmy", "mdy"]))
+def test_a_field_is_checked_alike_however_often_it_comes(rows: list[tuple[bytes | None, ...]], dates: Dates) -> None:
+    """A row of a single faulty field in a fresh memory must get the same result as among many others."""
+    for row in [*rows, *rows]:
+        remembered = check_fields(EMPLOYEES, row, dates)
+        _rules_of_files.cache_clear()
+        assert check_fields(EMPLOYEES, row, dates) == remembered
+        for before in rows:
+            check_fields(EMPLOYEES, before, dates)
+
+
+def test_few_faulty_fields_are_remembered() -> None:
+    _rules_of_files.cache_clear()
+    for at in range(2 * MOST_FAULTS + 5):
+        row = (b"x%d" % at, b"", b"soon", b"1", b"y" * (LONGEST_FAULT + 1))
+        first = check_fields(EMPLOYEES, row)
+        assert check_fields(EMPLOYEES, row) == first
+        assert [p.field for p in first.problems] == ["id", "name", "datetime", "job_id"]
+    sizes = [len(faults) for _, faults in _rules_of_files(EMPLOYEES, "iso")]
+    assert sizes == [5, 1, 1, 0, 0]

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -10,17 +11,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chalicelib.cloud.buckets import Bucket
+from chalicelib.cloud.database import Session
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LoadError
-from chalicelib.core.reasons import MISSING
+from chalicelib.core.reasons import MISSING, UNKNOWN_PARENT
 from chalicelib.core.rules import check_unsplit, missing_parent
+from chalicelib.core.streams import Peekable
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.csv_tokens import Record, Token
 from chalicelib.formats.rejected_runs import RejectedRun
+from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
 from chalicelib.ingest.reject_limit import RejectLimit
 from chalicelib.ingest.rejects import Reasons, Reject
+from chalicelib.ingest.stager import Portion, Stager
+from chalicelib.ingest.staging_table import StagingTable
 from tests.unit.ingest.test_rejects import Memory
 
 JOBS, EMPLOYEES = DATASETS["jobs"], DATASETS["hired_employees"]
@@ -143,7 +149,21 @@ def test_runs_are_counted_as_their_records_would_be(lines: list[bytes], end: byt
 
 @pytest.mark.parametrize(
     "line",
-    [b"x", b"x,y", b",x", b"1,2,3,4", b"1,2,3,4,5,6", b"\0", b"\xff", b'x"', b"{", b"[["],
+    [
+        b"x",
+        b"x,y",
+        b",x",
+        b"1,2,3,4",
+        b"1,2,3,4,5,6",
+        b"\0",
+        b"\xff",
+        b'x"',
+        b"{",
+        b"[[",
+        b'""',
+        b'"x","y"',
+        b'"",""\r',
+    ],
 )
 def test_garbage_is_read_in_few_steps_when_it_is_only_counted(line: bytes) -> None:
     """The test counts steps instead of seconds. Each token is a step. Without runs, a megabyte of garbage would take
@@ -152,3 +172,58 @@ def test_garbage_is_read_in_few_steps_when_it_is_only_counted(line: bytes) -> No
     tokens = list(Reader(EMPLOYEES, io.BytesIO(data), counts_only=lambda: True))
     assert sum(token.lines for token in tokens) == 50_001
     assert len(tokens) < 20
+
+
+# --- Repeated lines
+
+ROWS = st.lists(
+    st.sampled_from([b"x", b'""', b"a,b,c,d,e", b",,x,,", b"3,Cy,soon,,", b"3,,2021-01-01,1,2", b"1,A\xff,,1,1"])
+    | st.lists(st.sampled_from([b"1", b"x", b",", b" ", b"\0"]), max_size=9).map(b"".join),
+    max_size=30,
+)
+
+
+@given(ROWS)
+def test_a_repeated_line_is_read_as_it_is_read_alone(lines: list[bytes]) -> None:
+    def read(*lines: bytes) -> list[tuple[Any, ...]]:
+        tokens = list(Reader(EMPLOYEES, io.BytesIO(b"".join(line + b"\n" for line in (b"first", *lines)))))[1:]
+        return [(t.raw, t.fields, t.problem, t.lines) for t in tokens if isinstance(t, Record)]
+
+    assert read(*lines, *lines) == [record for line in lines * 2 for record in read(line)]
+
+
+class NoParents:
+    """A session of a database without any parents."""
+
+    def copy_in(self, _sql: str, blocks: Iterable[bytes]) -> None:
+        for _ in blocks:
+            pass
+
+    def run(self, *_args: object, **_values: object) -> list[object]:
+        return []
+
+
+def staged(body: bytes, limit: RejectLimit) -> tuple[Any, ...]:
+    """Return the counts of a load, its tracked rejects, and the lines of its reject file."""
+    bucket = Memory()
+    file = RejectFile(cast(Bucket, bucket), LOAD, limit=limit)
+    reading = FileReading.of_file(EMPLOYEES, Peekable(io.BytesIO(body)))
+    tokens = reading.tokens(io.BytesIO(body), counts_only=lambda: file.is_full)
+    stager = Stager(StagingTable(EMPLOYEES, reading.copy_format), tokens, file, Portion(lines=3))
+    for _ in stager.run(cast(Session, NoParents())):
+        pass
+    rejects = stored(file, bucket) if stager.rejected else []
+    for reject in rejects:
+        reject.pop("rejected_at", None)
+    return (stager.received, stager.rejected, file.reasons.counted()), rejects
+
+
+@given(ROWS, st.integers(1, 5))
+def test_rejects_that_are_only_counted_are_counted_as_without_a_limit(lines: list[bytes], limit: int) -> None:
+    body = b"9,Di,2021-01-01,4,4\n" + b"".join(line + b"\n" for line in lines)
+    counted, rejects = staged(body, RejectLimit(limit))
+    all_counted, all_rejects = staged(body, RejectLimit(1000))
+    assert counted == all_counted
+    waits = [at for at, reject in enumerate(all_rejects) if {*reject["codes"]} == {UNKNOWN_PARENT.code}]
+    recorded = [r for at, r in enumerate(all_rejects) if at in waits or at < limit]
+    assert [r for r in rejects if "truncated" not in r] == recorded

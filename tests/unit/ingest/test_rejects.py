@@ -20,6 +20,7 @@ from chalicelib.core.rules import check_object, check_unsplit, missing_parent
 from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.csv_tokens import Record
 from chalicelib.ingest.reject_files import RejectFile, ReportedLoad
+from chalicelib.ingest.reject_lines import RejectLines
 from chalicelib.ingest.rejects import MOST_KINDS, OTHER, Reasons, Reject, row_of_fields, row_of_object
 
 JOBS = DATASETS["jobs"]
@@ -111,6 +112,27 @@ def test_any_row_can_be_reported(raw: bytes, text: str) -> None:
     assert list(line["row"]) == ["id", "job"]
     back = base64.b64decode(line["raw_base64"]) if "raw_base64" in line else line["raw"].encode()
     assert back == raw
+
+
+TEXTS = st.text(st.sampled_from('ab\\"\0\n\x85\u2028\u2029\ud800é'))
+
+
+@given(st.binary() | TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")), TEXTS | st.none())
+def test_a_line_is_what_a_json_encoder_writes(raw: bytes, text: str | None) -> None:
+    reject = Reject(3, (MISSING.of("job"),), raw, text if text is None else {"id": text, "job": None})
+    line = RejectLines({"load_id": 7}, "line").line(reject)
+    members = json.loads(line)
+    at = datetime.fromisoformat(members["rejected_at"])
+    assert timedelta(0) <= datetime.now(UTC) - at < timedelta(minutes=1)
+    assert members["rejected_at"] == f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    assert ("raw_base64" in members) == (members["raw"].encode() != raw)
+    shown = {"load_id": 7, **reject.shown("line"), "rejected_at": members["rejected_at"]}
+    if "raw_base64" in members:
+        shown["raw_base64"] = base64.b64encode(raw).decode()
+    written = json.dumps(shown, ensure_ascii=False)
+    for character in "\x85\u2028\u2029":
+        written = written.replace(character, f"\\u{ord(character):04x}")
+    assert line == written.encode() + b"\n"
 
 
 def test_the_row_of_a_reject_has_only_strings_and_nulls() -> None:
