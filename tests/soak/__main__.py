@@ -23,6 +23,9 @@ _SETTINGS = {"HIREFLOW_AUTH": "off", "BACKUP_RETENTION_DAYS": "0.001"}  # restor
 _USUAL = Bound(1.1, 1.0)
 _BOUNDS: Mapping[str, Bound] = {
     "memory": Bound(1.1, 10.0),
+    # The embedded AWS keeps the names and the metadata of objects in memory, but not their bodies.
+    "memory of the embedded AWS": Bound(1.1, 10.0, each=0.006, of="objects in bucket"),
+    "table open_rejects": Bound(1.1, 1.0, each=0.001, of="objects in bucket errored"),
     "workers": Bound(1.0, 4.0),
     "descriptors": Bound(1.1, 10.0),
     "threads": Bound(1.1, 5.0),

@@ -12,29 +12,35 @@ class Bound:
     """Says how much a measure may grow. Its median in the last third of a run may be at most `factor` times its median
     in the first third, plus `allowance`.
 
+    A measure may also grow with others: by `each` for each unit by which the measures grow whose names begin with `of`.
+
     If `grows` is not empty, the measure has to grow, and `grows` says why. Such a measure is shown but not judged.
     """
 
     factor: float = 1.1
     allowance: float = 0.0
+    each: float = 0.0
+    of: str = ""
     grows: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Has the median of a measure in the first and in the last third of a run. `flat` is None if the measure has to
-    grow."""
+    """Has the median of a measure in the first and in the last third of a run. `others` is by how much the measures grew
+    with which it may grow. `flat` is None if the measure has to grow."""
 
     measure: str
     first: float
     last: float
     bound: Bound
+    others: float = 0.0
 
     @property
     def flat(self) -> bool | None:
         if self.bound.grows:
             return None
-        return self.last <= self.first * self.bound.factor + self.bound.allowance
+        allowed = self.bound.allowance + self.bound.each * self.others
+        return self.last <= self.first * self.bound.factor + allowed
 
     def line(self) -> str:
         """Return the verdict as a row of a table with the heading HEAD."""
@@ -58,10 +64,15 @@ def verdicts(samples: Sequence[Sample], bounds: Mapping[str, Bound], usual: Boun
         raise ValueError(f"{len(samples)} samples are too few to judge: run the soak longer")
     third = len(samples) // 3
     first, last = samples[:third], samples[-third:]
-    return [
-        Verdict(name, _median(first, name), _median(last, name), _bound(name, bounds, usual))
-        for name in sorted({name for sample in samples for name in sample})
-    ]
+    names = sorted({name for sample in samples for name in sample})
+    growth = {name: _median(last, name) - _median(first, name) for name in names}
+
+    def judged(name: str) -> Verdict:
+        bound = _bound(name, bounds, usual)
+        others = sum(growth[other] for other in names if bound.of and other.startswith(bound.of))
+        return Verdict(name, _median(first, name), _median(last, name), bound, max(others, 0.0))
+
+    return [judged(name) for name in names]
 
 
 def conclusion(growing: Sequence[str], seconds: int) -> str:

@@ -55,3 +55,18 @@ def test_the_dialects_of_a_soak_use_every_encoding_and_can_be_written() -> None:
     assert {dialect.encoding for _, dialect in drawn} == {*FOUND, *DECLARED}
     for dataset, dialect in drawn:
         assert written(dataset, [["1"] * len(dataset.columns)], dialect)
+
+
+def test_a_measure_may_grow_with_others_and_no_more() -> None:
+    bounds = {"memory": Bound(1.0, 1.0, each=0.5, of="objects")}
+
+    def verdict(memory: float, objects: float) -> bool | None:
+        samples = [{"memory": 10.0, "objects": 5.0}] * 3 + [{"memory": memory, "objects": objects}] * 3
+        return next(each.flat for each in verdicts(samples, bounds, Bound()) if each.measure == "memory")
+
+    assert [verdict(11.0, 5.0), verdict(16.0, 15.0), verdict(16.1, 15.0), verdict(11.1, 4.0)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
