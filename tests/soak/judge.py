@@ -26,8 +26,8 @@ class Bound:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Has the median of a measure in the first and in the last third of a run. `others` is by how much the measures grew
-    with which it may grow. `flat` is None if the measure has to grow."""
+    """Has the median of a measure in the first and in the last third of a run. `others` is by how much those measures
+    grew with which it may grow. `flat` is None if the measure has to grow."""
 
     measure: str
     first: float
