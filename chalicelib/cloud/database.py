@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from chalicelib.cloud.connecting import Address, Connector, waiting_for_room
-from chalicelib.cloud.database_errors import translated
+from chalicelib.cloud.database_errors import is_of_a_statement, translated
 from chalicelib.cloud.purposes import ANY, Purpose
 from chalicelib.cloud.statements import Connection
 from chalicelib.cloud.wire import Wire
@@ -261,11 +261,12 @@ class Database:
 
 @contextmanager
 def _telling_that_the_result_is_not_known(session: Session) -> Iterator[None]:
-    """If the connection breaks in the `with` block, which commits, say so in the error."""
+    """If the connection breaks in the `with` block, which commits, say so in the error. If the server has reported an
+    error of a statement, it has not committed."""
     try:
         yield
     except Unavailable as error:
-        if session.broken:
+        if session.broken and not is_of_a_statement(error.__cause__):
             raise type(error)(f"{error.detail}: whether the change was stored is not known") from error
         raise
 

@@ -59,6 +59,12 @@ def is_outdated(error: Exception) -> bool:
     return state == "26000"
 
 
+def is_of_a_statement(error: BaseException | None) -> bool:
+    """Return whether the server has sent this error because a statement failed. Then the server has not committed, also
+    if the statement was COMMIT. If the server ends the connection, the severity of its error is FATAL."""
+    return isinstance(error, Exception) and _field(error, "V") == "ERROR"
+
+
 def sqlstate(error: Exception) -> str:
     """Return the five-character SQLSTATE of a driver error, or an empty string."""
     return _field(error, "C")

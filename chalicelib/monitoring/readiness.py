@@ -61,11 +61,11 @@ class Details:
 
 
 def checks(database: Database, storage: Storage) -> Checks:
-    """Check the database and every bucket, all at the same time."""
+    """Check the database, and then all buckets at the same time."""
+    found = examine(database)  # not in parallel: to connect may create an AWS client, as the first use of a bucket does
     buckets: list[Bucket] = [getattr(storage, name) for name in _BUCKETS]
     with ThreadPoolExecutor(len(buckets)) as pool:
         reachable = [_started(pool, bucket.reachable) for bucket in buckets]
-        found = examine(database)
     states = {"database": _state(found.problem is None)}
     states |= {f"{name}_bucket": _state(each.result()) for name, each in zip(_BUCKETS, reachable, strict=True)}
     return Checks(states, found)

@@ -167,7 +167,10 @@ def _apart(result: Any) -> tuple[Any, bytes | None]:
     body = result.get("body") if isinstance(result, dict) and "statusCode" in result else None
     if not isinstance(body, str) or len(body) < _LONG:
         return result, None
-    return {**result, "body": None}, body.encode("utf-8", "surrogatepass")
+    try:
+        return {**result, "body": None}, body.encode()
+    except UnicodeEncodeError:  # only JSON can carry surrogates, and it joins the two halves of a character
+        return result, None
 
 
 def imported(function: Message) -> Handler:

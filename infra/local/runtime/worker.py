@@ -33,7 +33,7 @@ class Outcome:
 
     def parsed(self) -> Any:
         result = json.loads(self.encoded)
-        return result if self.body is None else {**result, "body": self.body.decode("utf-8", "surrogatepass")}
+        return result if self.body is None else {**result, "body": self.body.decode()}
 
 
 class Worker:

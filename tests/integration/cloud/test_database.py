@@ -279,6 +279,15 @@ def test_the_error_of_a_lost_commit_with_its_statement_says_so_too(database_url:
     database.close()
 
 
+def test_a_statement_that_fails_before_its_commit_has_a_known_outcome(database: Database) -> None:
+    full = "RAISE EXCEPTION USING ERRCODE = '53100'"
+    with database.session() as session:
+        session.run(f"CREATE FUNCTION pg_temp.fill(i int) RETURNS int AS $$ BEGIN {full}; END $$ LANGUAGE plpgsql")
+        with pytest.raises(DatabaseUnavailable) as raised, session.transaction():
+            session.run_and_commit("SELECT pg_temp.fill(:i)", i=1)
+    assert raised.value.detail == "the disk of the database is full"
+
+
 def test_a_connection_is_kept_awake_between_statements_but_not_during_one(database: Database) -> None:
     def work(after: float) -> Iterator[bytes]:
         until = time.monotonic() + 1

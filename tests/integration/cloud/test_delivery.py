@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
-from chalicelib.core.errors import Conflict, DatabaseUnavailable, LoadBusy
+from chalicelib.core.errors import DatabaseUnavailable, LoadBusy
 from chalicelib.ingest import orphans
 from chalicelib.ingest.rows import SentRows, upload
 from chalicelib.loads import object_versions
@@ -20,6 +20,19 @@ from infra.local.provision import connect
 from infra.venv import ROOT
 from tests.e2e.cloud import until
 from tests.integration.landing import GRACE, Landing, Row, counts
+
+# A sequence counts the merges. It also counts those that are rolled back.
+CANCEL_THE_FIRST_MERGE = """
+    CREATE SEQUENCE merges;
+    CREATE FUNCTION cancel_merge() RETURNS trigger AS $$
+    BEGIN
+        IF nextval('merges') = 1 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF;
+        RETURN NEW;
+    END $$ LANGUAGE plpgsql;
+    CREATE TRIGGER cancelled BEFORE UPDATE ON loads FOR EACH ROW
+        WHEN (NEW.status = 'succeeded' AND OLD.status <> 'succeeded') EXECUTE FUNCTION cancel_merge();
+    ALTER TABLE loads ENABLE ALWAYS TRIGGER cancelled
+"""
 
 
 class Struck(Exception):
@@ -291,19 +304,20 @@ def test_the_sweep_removes_reject_files_that_no_load_names(
     assert landing.s3.keys("test-errored") == sorted([kept, running["errored_key"]])
 
 
-def test_a_merge_that_is_retried_stores_its_rejects_once(landing: Landing, database_url: str) -> None:
-    """The transaction fails with a conflict while it stores the reject file."""
+def test_a_merge_that_is_retried_stores_its_rejects_once(landing: Landing, database: Database) -> None:
+    """Postgres cancels the first merge, as it does to end a deadlock. The reject file was stored before."""
     event = landing.put("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
-    struck: list[str] = []
-
-    def cancel(operation: str, key: str) -> None:
-        if operation == "PutObject" and key.startswith("hired_employees/") and not struck:
-            struck.append(key)
-            raise Conflict("as if Postgres had cancelled this transaction to end a deadlock")
-
-    landing.s3.before = cancel
-    landing.deliver(event)
-    assert len(struck) == 1
+    with database.session() as session:
+        session.run(CANCEL_THE_FIRST_MERGE)
+    try:
+        landing.deliver(event)
+        with database.session() as session:
+            assert session.scalar("SELECT last_value FROM merges") == 2
+    finally:
+        with database.session() as session:
+            session.run("DROP TRIGGER cancelled ON loads; DROP FUNCTION cancel_merge; DROP SEQUENCE merges")
+    stored = [key for operation, key in landing.s3.calls if operation == "PutObject" and key.endswith(".ndjson")]
+    assert len(stored) == 1
     assert landing.load()["attempts"] == 1
     assert counts(landing.load()) == (1, 0, 0, 0, 0, 1)
     assert len(landing.rejects(landing.load())) == 1
