@@ -51,7 +51,7 @@ class Pool:
             self._busy.discard(worker)
         if len(worker.modules) > len(self._modules):
             await self._learn(worker.modules)
-        self._put_back(worker, release.key)
+        self._put_back(worker, release.key, as_next=not outcome.is_unavailable)
         return outcome
 
     async def start_ahead(self, release: Release, workers: int) -> None:
@@ -95,9 +95,11 @@ class Pool:
             self.retire()
             self._key = release.key
 
-    def _put_back(self, worker: Worker, key: str) -> None:
+    def _put_back(self, worker: Worker, key: str, *, as_next: bool = True) -> None:
+        """Keep an idle worker. By default, it handles the next event. A worker that could not serve a request comes
+        last instead, because other workers may have the connection that it lacks."""
         if worker.alive and key == self._key:
-            self._idle.append(worker)
+            self._idle.insert(len(self._idle) if as_next else 0, worker)
         else:
             worker.close()
 

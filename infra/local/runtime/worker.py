@@ -31,6 +31,11 @@ class Outcome:
         """The whole result as JSON."""
         return self.encoded if self.body is None else json.dumps(self.parsed()).encode()
 
+    @property
+    def is_unavailable(self) -> bool:
+        """Whether this is a response to API Gateway with the status 503. In a body, the quotes would be escaped."""
+        return b'"statusCode": 503' in self.encoded
+
     def parsed(self) -> Any:
         result = json.loads(self.encoded)
         return result if self.body is None else {**result, "body": self.body.decode()}

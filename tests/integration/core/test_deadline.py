@@ -48,9 +48,9 @@ def test_a_load_that_waits_too_long_records_the_reason_and_is_retried(landing: L
         load = landing.load()
         assert (load["status"], load["attempts"], load["received"]) == ("queued", 1, 0)
         assert load["error"] == "attempt 1: the database did not finish in time"
-        assert landing.s3.keys("test-errored") == []
     deliver(landing, event, 30)
     load = landing.load()
+    assert landing.s3.keys("test-errored") == [load["errored_key"]]  # the first attempt has left no other file
     assert (load["status"], load["attempts"], load["error"]) == ("succeeded", 2, None)
     assert landing.rows("SELECT * FROM jobs") == [(1, "Clerk")]
 

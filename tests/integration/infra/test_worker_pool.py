@@ -140,3 +140,27 @@ def ended(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+UNAVAILABLE = """
+import os
+def handler(event, context):
+    return {"statusCode": 503 if event == 503 else 200, "body": str(os.getpid())}
+"""
+
+
+def test_after_a_503_another_worker_handles_the_next_request(
+    run: Callable[[Callable[[Pool], Awaitable[Any]]], Any], release: Callable[[str], Release], tmp_path: Path
+) -> None:
+    """The other worker may have the connection that the first one lacks."""
+    made = release("a")
+    (tmp_path / "code.py").write_text(UNAVAILABLE)
+
+    async def work(pool: Pool) -> list[str]:
+        await pool.start_ahead(made, 2)
+        return [(await invoke(pool, made, status, []))["body"] for status in (200, 200, 503, 200, 200)]
+
+    first, again, refused, *later = run(work)
+    assert first == again == refused
+    assert later == [later[0], later[0]]
+    assert later[0] != first
