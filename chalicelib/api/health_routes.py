@@ -47,7 +47,8 @@ def _details(parts: Services, up: bool) -> dict[str, object]:
     if not up:  # the buckets may not be readable
         measured = readiness.depth(parts.measured_queue)
         return {"last_backup": None, **_of_letters(measured)}
-    details = parts.readiness.details() if parts.settings.authentication else parts.readiness.recent_details()
+    kept = parts.readiness.details
+    details = kept.now() if parts.settings.authentication else kept.recent()
     last_backup = readiness.last_backup(details.newest)
     return {"last_backup": last_backup and vars(last_backup), **_of_letters(details.letters)}
 
@@ -61,11 +62,11 @@ def _of_letters(measured: Measured | None) -> dict[str, object]:
 
 def _checked(parts: Services, request: Request) -> tuple[Checks, str]:
     """Return the state of the database and of the buckets, and what the caller may see: STATUS, PROBLEM or ALL."""
-    kept, checks = parts.readiness.last, parts.readiness.recent()
+    kept, checks = parts.readiness.checks.last, parts.readiness.checks.recent()
 
     def renewed() -> Checks:
         """Run the checks again, unless their result is of this request."""
-        return parts.readiness.now() if checks is kept else checks
+        return parts.readiness.checks.now() if checks is kept else checks
 
     if not parts.settings.authentication:
         return (checks if checks.is_up else renewed()), ALL
@@ -79,5 +80,5 @@ def _checked(parts: Services, request: Request) -> tuple[Checks, str]:
         if not admits(request, Role.READER):
             return checks, STATUS
     except Unavailable:  # the database has become unavailable since the last checks
-        return parts.readiness.now(), PROBLEM
+        return parts.readiness.checks.now(), PROBLEM
     return renewed(), ALL

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from chalicelib.cloud.buckets import Bucket
 from chalicelib.cloud.database import Database
@@ -79,38 +79,35 @@ def details(storage: Storage, letters: Queue) -> Details:
     return Details(newest.result(), measured)
 
 
+class Kept(Generic[_Result]):
+    """Reads something, and keeps the last result. `clock` returns seconds."""
+
+    def __init__(self, read: Callable[[], _Result], clock: Callable[[], float]) -> None:
+        self._read, self._clock = read, clock
+        self._read_at = 0.0
+        self.last: _Result | None = None
+
+    def now(self) -> _Result:
+        """Read, and return the result."""
+        self.last, self._read_at = self._read(), self._clock()
+        return self.last
+
+    def recent(self) -> _Result:
+        """Return the last result. If it is older than RECENT, read again."""
+        if self.last is None or self._clock() - self._read_at > RECENT:
+            return self.now()
+        return self.last
+
+
 class Readiness:
-    """Runs the checks and reads the details for one process, and keeps the last results. `clock` returns seconds."""
+    """Keeps the last checks and the last details of one process. To read the details raises StorageUnavailable if the
+    backup bucket cannot be read."""
 
     def __init__(
         self, database: Database, storage: Storage, letters: Queue, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._database, self._storage, self._letters, self._clock = database, storage, letters, clock
-        self._checked_at = self._read_at = 0.0
-        self.last: Checks | None = None
-        self._details: Details | None = None
-
-    def now(self) -> Checks:
-        """Run the checks, and return their result."""
-        self.last, self._checked_at = checks(self._database, self._storage), self._clock()
-        return self.last
-
-    def recent(self) -> Checks:
-        """Return the last result. If it is older than RECENT, run the checks again."""
-        if self.last is None or self._clock() - self._checked_at > RECENT:
-            return self.now()
-        return self.last
-
-    def details(self) -> Details:
-        """Read the details. Raises StorageUnavailable if the backup bucket cannot be read."""
-        self._details, self._read_at = details(self._storage, self._letters), self._clock()
-        return self._details
-
-    def recent_details(self) -> Details:
-        """Return the last details. If they are older than RECENT, read them again. Raises StorageUnavailable."""
-        if self._details is None or self._clock() - self._read_at > RECENT:
-            return self.details()
-        return self._details
+        self.checks = Kept(lambda: checks(database, storage), clock)
+        self.details = Kept(lambda: details(storage, letters), clock)
 
 
 def depth(letters: Queue) -> Measured | None:
