@@ -84,31 +84,30 @@ def wait_at_most(session: Session, timeout: float) -> None:
     session.run(lock_timeout(timeout))
 
 
-def upsert(session: Session, dataset: Dataset, relation: Relation, *, resolves: bool = True) -> Merged:
+def upsert(session: Session, dataset: Dataset, relation: Relation) -> Merged:
     """Insert rows with new ids, update rows that differ, and leave identical rows unchanged. If several rows have the
     same id, only the last of them is merged.
 
     This is one statement. It also deletes the orphans that have the same ids as the merged rows, because the merged
-    rows are newer. It also resolves the open rejects with these ids, unless `resolves` is false. The caller must have
-    locked the parents of all rows.
+    rows are newer. The open rejects with these ids stay open. The caller must have locked the parents of all rows.
     """
-    return _merged(session, f"{_upserting(dataset, relation, resolves=resolves)} {_COUNTS}")
+    return _merged(session, f"{_upserting(dataset, relation)} {_COUNTS}")
 
 
 def upsert_few(session: Session, dataset: Dataset, relation: Relation) -> Merged:
-    """Do the same as `upsert` for at most FEW rows of a staging table. The open rejects with their ids stay open."""
+    """Do the same as `upsert` for at most FEW rows of a staging table."""
     off, back = ("; ".join(f"SET LOCAL {way} = {value}" for way in _WAYS) for value in ("off", "DEFAULT"))
-    statement = f"{_upserting(dataset, relation, resolves=False, few=True)} {_COUNTS}"
+    statement = f"{_upserting(dataset, relation, few=True)} {_COUNTS}"
     return _merged(session, f"{off}; {statement}; {back}")
 
 
 def upsert_request(
     session: Session, load: RequestLoad, relation: Relation, params: Mapping[str, str], *, commit: bool
 ) -> Recorded:
-    """Do the same as `upsert` for the rows of a request, and record its load. Both are one statement. With `commit`,
-    the transaction is committed in the same round trip."""
+    """Do the same as `upsert` for the rows of a request, resolve the open rejects with their ids, and record the load.
+    All this is one statement. With `commit`, the transaction is committed in the same round trip."""
     run = session.run_and_commit if commit else session.run
-    upserting = _upserting(load.dataset, relation, few=True)
+    upserting = _upserting(load.dataset, relation, few=True, resolves=True)
     sql = f"{upserting}, _recorded AS ({outcomes.recording('_merged')}) SELECT * FROM _recorded"
     return load.recorded(run(sql, **params, **load.params))
 
@@ -118,9 +117,10 @@ def _merged(session: Session, sql: str) -> Merged:
     return Merged(distinct, inserted, updated)
 
 
-def _upserting(dataset: Dataset, relation: Relation, *, resolves: bool = True, few: bool = False) -> str:
+def _upserting(dataset: Dataset, relation: Relation, *, few: bool = False, resolves: bool = False) -> str:
     """Return the WITH clause that does the work of `upsert`. Its part `_merged` has the counts. `few` says that there
-    are at most FEW rows, and that the plan looks up each row in an index."""
+    are at most FEW rows, and that the plan looks up each row in an index. With `resolves`, the open rejects with the
+    ids of the rows are resolved."""
     sql = MergeSql(dataset, relation)
     # The array makes Postgres look up each id in the index, also if it planned this when there were few orphans.
     using, is_same = ("", "o.id = ANY (ARRAY(SELECT id FROM _new))") if few else ("USING _new w ", "o.id = w.id")

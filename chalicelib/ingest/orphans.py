@@ -143,7 +143,7 @@ def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:
     session.run(_healing(dataset, relation, waiting))
     set_apart(session, dataset, relation)
     # The merge also deletes the orphans with the ids of these rows.
-    merged = upsert(session, dataset, relation, resolves=False)
+    merged = upsert(session, dataset, relation)
     if merged.distinct:
         open_rejects.heal(session, dataset, _HEALING)
     return merged.distinct
