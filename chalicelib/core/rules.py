@@ -15,20 +15,19 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from chalicelib.core import reasons
+from chalicelib.core import reasons, remembered
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.table import Kind
 from chalicelib.core.kinds.values import ABSENT, Broken, Missing, Value, decoded, readable
 from chalicelib.core.reasons import Problem
+from chalicelib.core.remembered import Remembered
 
-MOST_FAULTS = 1000  # the most faulty fields of a column that are remembered
-LONGEST_FAULT = 40  # bytes of the longest field that is remembered
 MOST_UNKNOWN_KEYS = 20  # the reasons of a row name at most this many unknown keys
 _NOTHING = frozenset[int]()
 # The fields of a column that have no valid value, each with its problem, or with None for null. A file of garbage has
 # the same few fields in very many rows, and an exception for each of them would take most of the time of the load.
-_Faults = dict[bytes, Problem | None]
+_Faults = Remembered[bytes, Problem | None]
 _UNKNOWN = Problem(None, "", "")  # stands for the problem of a field that is not remembered
 _HAS_DIGIT = re.compile("[1-9]").search
 
@@ -81,19 +80,12 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
                 continue
             except (Missing, Broken) as fault:
                 problem = _problem(rule, fault)
-                _remember(faults, field, problem)
+                if len(field) <= remembered.LONGEST:
+                    faults.remember(field, problem)
         values.append(None)
         if problem:
             problems.append(problem)
     return Checked(tuple(values), tuple(problems), frozenset(left_out) if left_out else _NOTHING)
-
-
-def _remember(faults: _Faults, field: bytes, problem: Problem | None) -> None:
-    if len(field) > LONGEST_FAULT:
-        return
-    if len(faults) >= MOST_FAULTS:
-        faults.clear()
-    faults[field] = problem
 
 
 def check_objects(dataset: Dataset, rows: Sequence[Any]) -> list[Checked]:
@@ -280,7 +272,7 @@ def _rules_of_stored(dataset: Dataset, is_trusted: bool) -> tuple[_Rule, ...]:
 
 @cache
 def _rules_of_files(dataset: Dataset, dates: Dates) -> tuple[tuple[_Rule, _Faults], ...]:
-    return tuple((_Rule.of(column, partial(column.kind.check_in_file, dates)), {}) for column in dataset.columns)
+    return tuple((_Rule.of(column, partial(column.kind.check_in_file, dates)), _Faults()) for column in dataset.columns)
 
 
 def _shown(name: Any) -> str:

@@ -23,9 +23,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-from chalicelib.core import reasons
+from chalicelib.core import reasons, remembered
 from chalicelib.core.dataset import Dataset
-from chalicelib.core.reasons import Problem
+from chalicelib.core.remembered import Remembered
 from chalicelib.core.streams import Readable
 from chalicelib.formats.containers import HEAD
 from chalicelib.formats.csv_faults import bad_quoting
@@ -45,8 +45,6 @@ from chalicelib.formats.rejected_runs import RejectedRun, never, shapes
 CHUNK = 256 * 1024  # bytes read from the stream at a time
 MAX_RECORD = 1024 * 1024  # bytes, without the line terminator
 BOM = b"\xef\xbb\xbf"
-MOST_KNOWN = 1000  # the most short records that are remembered
-LONGEST_KNOWN = 40  # bytes of the longest of them
 _NEWLINE = ord("\n")
 _LINES = re.compile(rb"[^\n]*+\n")  # splitlines() would also end a line at CR
 
@@ -78,8 +76,7 @@ class Reader:
         self._decimals = decimals(dataset, self._layout)
         self._counts_only = counts_only
         self._shapes = shapes(self._layout.delimiter, len(self._layout.positions))
-        # The contents of short records. A file of garbage has the same few lines again and again.
-        self._known: dict[bytes, tuple[bytes, tuple[bytes | None, ...] | None, Problem | None]] = {}
+        self._known = Remembered[bytes, Record]()  # short records by their bytes
         self._buffer = b""
         self._before = start.offset  # bytes of the file before the buffer
         self._position = 0
@@ -184,8 +181,7 @@ class Reader:
         """Return the token at the current position, or None if its end has not been read yet. Raises LoadError."""
         match = self._patterns.record.match(self._buffer, self._position)
         if match and (known := self._known.get(match.group())):
-            self._advance(match.end(), 1)
-            return Record(self._line - 1, 1, *known)
+            return self._again(known, match.end())
         raw = without_terminator(match.group()) if match else b""
         if match is None or len(raw) > MAX_RECORD:
             return self._malformed()
@@ -201,11 +197,19 @@ class Reader:
         sent = self._layout.trimmed(fields)
         problem = self._layout.miscounted(sent)
         values = None if problem else self._layout.values(self._dataset, sent)
-        if lines == 1 and len(raw) <= LONGEST_KNOWN:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[match.group()] = raw, values, problem
-        return Record(line, lines, raw, values, problem)
+        return self._remembered(match.group(), Record(line, lines, raw, values, problem))
+
+    def _remembered(self, read: bytes, record: Record) -> Record:
+        """Remember a short record. `read` has the bytes of the record and its line end. They decide about everything in
+        the record but its line."""
+        if len(read) <= remembered.LONGEST:
+            self._known.remember(read, record)
+        return record
+
+    def _again(self, known: Record, end: int) -> Record:
+        """Return the record at the current position, which has the same bytes as `known` and ends at `end`."""
+        self._advance(end, known.lines)
+        return Record(self._line - known.lines, known.lines, known.raw, known.fields, known.problem)
 
     def _is_header(self, raw: bytes, fields: Sequence[bytes] = ()) -> bool:
         """Return whether a record is the header of the layout. Raises LoadError if it is another header."""
@@ -223,6 +227,8 @@ class Reader:
     def _malformed(self) -> Record | Skipped | None:
         """Return a record that breaks the rules of quoting or is too long, or None if its end has not been read yet."""
         match = self._patterns.any_record.match(self._buffer, self._position)
+        if match and (known := self._known.get(match.group())):
+            return self._again(known, match.end())
         raw = without_terminator(match.group()) if match else b""
         if match is None and not self._ended and len(self._buffer) - self._position <= MAX_RECORD + 2:
             return None
@@ -232,7 +238,8 @@ class Reader:
         self._advance(match.end(), lines)
         if self._is_header(raw):
             return Skipped(self._line - lines, lines)
-        return Record(self._line - lines, lines, raw, problem=bad_quoting(raw, self._layout.delimiter))
+        problem = bad_quoting(raw, self._layout.delimiter)
+        return self._remembered(match.group(), Record(self._line - lines, lines, raw, problem=problem))
 
     def _dropped(self) -> Record:
         """Read a record of any length in bounded memory and linear time, and keep only its beginning.

@@ -16,6 +16,11 @@ _LONGEST = max(map(len, WORDS))
 _MOST_GUESSES = 1000  # the encoding is guessed from at most this many undecodable records
 
 
+def is_undecodable_record(raw: bytes, problems: Sequence[Problem]) -> bool:
+    """Return whether the bytes of a rejected record are not valid in the file's encoding."""
+    return any(map(is_undecodable, problems)) or is_wide(raw)
+
+
 class Oddities:
     """Counts the texts that may mean "no value", and the undecodable records. A record is undecodable if its bytes are
     not valid in the file's encoding. These records are counted by their likely encoding."""
@@ -37,7 +42,7 @@ class Oddities:
 
     def add_reject(self, line: int, raw: bytes, problems: Sequence[Problem], times: int = 1) -> None:
         """Count a rejected record if it is undecodable. The record occurs `times` times, first on `line`."""
-        if any(map(is_undecodable, problems)) or is_wide(raw):
+        if is_undecodable_record(raw, problems):
             is_known = self.undecodable >= _MOST_GUESSES
             encoding = self._likely() if is_known else likely_encoding(raw, is_first=line == 1)
             self._encodings[encoding] += times

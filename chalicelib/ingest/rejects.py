@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, Protocol
 
@@ -79,7 +80,7 @@ class Reasons:
     def add(self, problems: Iterable[Problem], rows: int = 1) -> None:
         """Count the problems of a row, or of `rows` rows with the same problems."""
         counts, others = self._rows, 0
-        for kind in {(field, code, general or reason): None for field, code, reason, general in problems}:
+        for kind in _kinds(tuple(problems)):
             if kind in counts:
                 counts[kind] += rows
             elif len(counts) < MOST_KINDS:
@@ -118,6 +119,12 @@ class Reasons:
         for each in self.counted():
             counts[each["code"] or OTHER_CODE] += each["count"]
         return dict(counts.most_common())
+
+
+@lru_cache(maxsize=256)
+def _kinds(problems: tuple[Problem, ...]) -> tuple[_Kind, ...]:
+    """Return the kinds of these problems, each kind once."""
+    return tuple({(field, code, general or reason): None for field, code, reason, general in problems})
 
 
 def row_of_fields(dataset: Dataset, fields: Sequence[bytes | None]) -> dict[str, str | None]:

@@ -1,13 +1,17 @@
 """Moves records into the staging table: valid rows go to COPY in blocks, other records become rejects."""
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from chalicelib.cloud.database import Session
-from chalicelib.core import deadline
+from chalicelib.core import deadline, remembered
 from chalicelib.core.declarations import Dates
+from chalicelib.core.kinds.values import Value
+from chalicelib.core.reasons import Problem
+from chalicelib.core.remembered import Remembered
 from chalicelib.core.rules import Checked, check_fields, check_unsplit, missing_parent
 from chalicelib.formats.csv_patterns import split
 from chalicelib.formats.csv_reader import MAX_RECORD
@@ -15,7 +19,7 @@ from chalicelib.formats.csv_tokens import Record, Token
 from chalicelib.formats.pg_copy import LineFormat
 from chalicelib.formats.rejected_runs import RejectedRun
 from chalicelib.ingest import parents
-from chalicelib.ingest.oddities import Oddities
+from chalicelib.ingest.oddities import Oddities, is_undecodable_record
 from chalicelib.ingest.rejects import Reject, Rejects, row_of_fields
 from chalicelib.ingest.staging_table import StagingTable
 
@@ -32,6 +36,16 @@ class Portion:
 
     lines: int = LINES_PER_COPY
     pause_at: float = inf
+
+
+class _Refused(NamedTuple):
+    """What the rules say about a record that they reject. `parents` are the ids of its parents by the index of their
+    column. `is_undecodable` is as Oddities define it."""
+
+    problems: tuple[Problem, ...]
+    row: Mapping[str, str | None] | None
+    parents: Mapping[int, Value]
+    is_undecodable: bool
 
 
 class Stager:
@@ -61,7 +75,8 @@ class Stager:
         self._line, self._dates = LineFormat(table.layout), dates
         self.oddities = oddities or Oddities()
         self._unread, self._rejects, self._limit = iter(tokens), rejects, portion or Portion()
-        self._pending: list[tuple[Reject, Checked | None]] = []
+        self._pending: list[tuple[int, bytes, _Refused]] = []  # the line and the bytes of each
+        self._known = Remembered[tuple[bytes, Problem | None], _Refused]()
         self._pending_bytes = 0
 
     def run(self, session: Session) -> Iterator[int]:
@@ -107,13 +122,14 @@ class Stager:
             return clean
         if isinstance(token, Record):
             self.received += 1
-            checked = token.checked
-            if checked is None and token.fields is not None:
-                checked = check_fields(self._dataset, token.fields, self._dates)
-            if checked is not None and checked.valid:
-                self.oddities.add_row(checked.values)
-                return self._line.row(checked.values, self._apart(token)) + self._null_row * (token.lines - 1)
-            self._set_aside(token, checked)
+            refused = self._known.get((token.raw, token.problem))
+            if refused is None:
+                checked = self._checked(token)
+                if checked is not None and checked.valid:
+                    self.oddities.add_row(checked.values)
+                    return self._line.row(checked.values, self._apart(token)) + self._null_row * (token.lines - 1)
+                refused = self._refused(token, checked)
+            self._set_aside(token, refused)
         if isinstance(token, RejectedRun):
             self._count(token)
             return self._null_row * token.lines
@@ -124,24 +140,37 @@ class Stager:
         has_none = layout.line_at is None and layout.left_out_at is None
         return {} if has_none else layout.staged_apart(split(record.raw, layout.delimiter))
 
-    def _set_aside(self, record: Record, checked: Checked | None) -> None:
-        self.rejected += 1
+    def _checked(self, record: Record) -> Checked | None:
+        """Return the result of the rules, or None if the record could not be split."""
+        if record.checked is not None or record.fields is None:
+            return record.checked
+        return check_fields(self._dataset, record.fields, self._dates)
+
+    def _refused(self, record: Record, checked: Checked | None) -> _Refused:
+        """Return what the rules say about a record that is not valid. Remember it if the record is short. The bytes of
+        a record decide about it, unless the rules have checked the values before."""
         if checked is None:
             assert record.problem is not None
             problems = check_unsplit(record.raw, record.problem)
         else:
             problems = checked.problems
-        self.oddities.add_reject(record.line, record.raw, problems)
-        if self._rejects.is_full and (checked is None or not self._refers(checked)):
-            self._rejects.count(problems, 1)  # no parents are to be looked up, and nothing is to be recorded
-            return
         row = row_of_fields(self._dataset, record.fields) if record.fields is not None else None
-        self._pending.append((Reject(record.line, problems, record.raw, row), checked))
-        self._pending_bytes += 1000 + 3 * len(record.raw)
+        values = checked.values if checked is not None else ()
+        named = {at: value for at in self._references if values and (value := values[at]) is not None}
+        refused = _Refused(problems, row, named, is_undecodable_record(record.raw, problems))
+        if len(record.raw) <= remembered.LONGEST and record.checked is None:
+            self._known.remember((record.raw, record.problem), refused)
+        return refused
 
-    def _refers(self, checked: Checked) -> bool:
-        """Return whether a row refers to a parent."""
-        return any(checked.values[at] is not None for at in self._references)
+    def _set_aside(self, record: Record, refused: _Refused) -> None:
+        self.rejected += 1
+        if refused.is_undecodable:
+            self.oddities.add_reject(record.line, record.raw, refused.problems)
+        if self._rejects.is_full and not refused.parents:
+            self._rejects.count(refused.problems, 1)  # no parents to look up, and nothing to record
+            return
+        self._pending.append((record.line, record.raw, refused))
+        self._pending_bytes += 1000 + 3 * len(record.raw)
 
     def _count(self, run: RejectedRun) -> None:
         """Count a run of rejects that are not recorded."""
@@ -156,18 +185,17 @@ class Stager:
         """Report the rejects in memory. Add the missing parents of each row to its problems."""
         references = []
         for column, parent in self._dataset.references:
-            position = self._dataset.columns.index(column)
-            ids = [checked.values[position] for _, checked in self._pending if checked]
-            references.append((position, column.name, parents.existing(session, parent, ids)))
-        for reject, checked in self._pending:
-            lacking = [
+            at = self._dataset.columns.index(column)
+            ids = [refused.parents.get(at) for _, _, refused in self._pending]
+            references.append((at, column.name, parents.existing(session, parent, ids)))
+        for line, raw, refused in self._pending:
+            lacking = tuple(
                 missing_parent(name, value)
-                for position, name, existing_ids in references
-                if checked is not None and (value := checked.values[position]) is not None and value not in existing_ids
-            ]
-            if lacking:
-                reject = replace(reject, problems=(*reject.problems, *lacking))
-            self._rejects.add(reject)
+                for at, name, existing_ids in references
+                if (value := refused.parents.get(at)) is not None and value not in existing_ids
+            )
+            problems = (*refused.problems, *lacking) if lacking else refused.problems
+            self._rejects.add(Reject(line, problems, raw, refused.row))
         self._pending.clear()
         self._pending_bytes = 0
 

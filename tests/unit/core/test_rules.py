@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core import remembered
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.datasets import DATASETS
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.table import Kind
 from chalicelib.core.reasons import NOT_A_DATETIME
 from chalicelib.core.rules import (
-    LONGEST_FAULT,
-    MOST_FAULTS,
     _rules_of_files,
     all_stored_are_valid,
     check_fields,
@@ -295,7 +294,7 @@ def at_utc(value: object) -> datetime:
 # --- Faulty fields that are remembered
 
 FIELDS = st.sampled_from([None, b"", b" ", b"7", b"x", b"soon", b"\xff", b"\0", b"1.5", b"2021-07-27T16:02:08Z"])
-FIELDS |= st.binary(max_size=LONGEST_FAULT + 2)
+FIELDS |= st.binary(max_size=remembered.LONGEST + 2)
 
 
 @given(st.lists(st.tuples(*[FIELDS] * len(EMPLOYEES.columns)), max_size=6), st.sampled_from(["iso", "dmy", "mdy"]))
@@ -311,8 +310,8 @@ def test_a_field_is_checked_alike_however_often_it_comes(rows: list[tuple[bytes 
 
 def test_few_faulty_fields_are_remembered() -> None:
     _rules_of_files.cache_clear()
-    for at in range(2 * MOST_FAULTS + 5):
-        row = (b"x%d" % at, b"", b"soon", b"1", b"y" * (LONGEST_FAULT + 1))
+    for at in range(2 * remembered.MOST + 5):
+        row = (b"x%d" % at, b"", b"soon", b"1", b"y" * (remembered.LONGEST + 1))
         first = check_fields(EMPLOYEES, row)
         assert check_fields(EMPLOYEES, row) == first
         assert [p.field for p in first.problems] == ["id", "name", "datetime", "job_id"]

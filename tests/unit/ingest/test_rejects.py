@@ -135,6 +135,26 @@ def test_a_line_is_what_a_json_encoder_writes(raw: bytes, text: str | None) -> N
     assert line == written.encode() + b"\n"
 
 
+REJECTS = st.builds(
+    Reject,
+    st.integers(1, 99),
+    st.sampled_from([(MISSING.of("job"),), (NOT_TEXT.of("job"),), (MISSING.of("id"), MISSING.of("job"))]),
+    st.sampled_from([b"x", b"\xff", b"x\0", b"y" * 50]),
+    st.sampled_from([None, {"id": "x", "job": ""}, {"id": "x", "job": None}, {"id": "", "job": "x"}]),
+)
+
+
+@given(st.lists(REJECTS, max_size=20))
+def test_each_line_is_that_of_a_file_with_this_reject_alone(rejects: list[Reject]) -> None:
+    def shown(lines: RejectLines, reject: Reject) -> dict[str, Any]:
+        members: dict[str, Any] = json.loads(lines.line(reject))
+        return {**members, "rejected_at": None}
+
+    lines = RejectLines({"load_id": 7}, "line")
+    for reject in rejects * 2:
+        assert shown(lines, reject) == shown(RejectLines({"load_id": 7}, "line"), reject)
+
+
 def test_the_row_of_a_reject_has_only_strings_and_nulls() -> None:
     assert row_of_fields(JOBS, (b" 1", b"\xffx")) == {"id": " 1", "job": "\ufffdx"}
     assert row_of_object(JOBS, {"id": True, "job": [1.5]}) == {"id": "true", "job": "[1.5]"}

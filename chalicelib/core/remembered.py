@@ -1,0 +1,18 @@
+"""Remembers what the same few inputs give, because a file of garbage has them again and again."""
+
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+MOST = 1000  # the most entries
+LONGEST = 40  # bytes of the longest input that is worth an entry
+
+
+class Remembered(dict[K, V]):
+    """A dictionary that stays small. When it is full, the next entry replaces all others: an entry that occurs often
+    comes back soon."""
+
+    def remember(self, key: K, value: V) -> None:
+        if len(self) >= MOST:
+            self.clear()
+        self[key] = value
