@@ -32,6 +32,11 @@ _COUNTS = "SELECT distinct_ids, updated, inserted FROM _merged"  # of a statemen
 # of the connection, also those of the other triggers. For a few rows, to make these plans again takes longer than the
 # row triggers.
 _TRIGGERED = 100
+# The triggers for change tracking and for the summary are ENABLE ALWAYS, so they still fire.
+_SKIP_ROW_TRIGGERS = (
+    "SELECT set_config('session_replication_role', 'replica', true)"
+    " WHERE has_parameter_privilege('session_replication_role', 'SET')"
+)
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,13 @@ def locking(dataset: Dataset, timeout: float, *, rows: int | None = None) -> str
     locking = f"{lock_timeout(timeout)}; LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE;"
     if rows is not None and rows <= _TRIGGERED:
         return locking
-    # The triggers for change tracking and for the summary are ENABLE ALWAYS, so they still fire.
-    return (
-        f"{locking} SELECT set_config('session_replication_role', 'replica', true)"
-        " WHERE has_parameter_privilege('session_replication_role', 'SET')"
-    )
+    return f"{locking} {_SKIP_ROW_TRIGGERS}"
+
+
+def skip_row_triggers(session: Session) -> None:
+    """Switch row triggers off for the rest of the transaction, if the database role may do that. The caller must know
+    that all references of the rows that it writes are right."""
+    session.run(_SKIP_ROW_TRIGGERS)
 
 
 def wait_at_most(session: Session, timeout: float) -> None:
