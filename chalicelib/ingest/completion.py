@@ -104,7 +104,7 @@ class Completion:
         """Mark the load as failed, and keep its reject file."""
         counts = Counts(received=self.staged.received, rejected=self.staged.rejected)
         claims.refuse(self.attempt.session, self.attempt.claim, counts, error, self._findings())
-        merge.skip_row_triggers(self.attempt.session)  # the rejects refer to this load, which the transaction has locked
+        merge.skip_row_triggers(self.attempt.session)  # the rejects refer to this load, which `refuse` has locked
         self.rejects.tracked.record(self.attempt.session)
         self.staged.discard()
         return Outcome("failed", counts, error)

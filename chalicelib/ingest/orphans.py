@@ -30,20 +30,22 @@ _HEALING = "_healing"  # the temporary table with the orphans that are to be loa
 
 def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
     """Move the rows of a relation that lack a parent to the temporary table `_missing`, and lock the parents of all
-    other rows. The source of the relation is a table. For each reference, `_missing` has a column `_no_<column>`, which
-    is true if this parent does not exist. Returns the number of moved rows. Must be called in the load's
-    transaction."""
+    other rows. If no row lacks a parent, the table is not created. The source of the relation is a table. For each
+    reference, `_missing` has a column `_no_<column>`, which is true if this parent does not exist. Returns the number
+    of moved rows. Must be called in the load's transaction."""
     conditions = parents.absent(session, dataset, relation, lock=True)
     if not conditions:  # all rows leave out all references
         return 0
+    orphans = f"FROM {relation.source} s WHERE s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
+    # Most files have no orphans. A table would cost a small file more than this look, and grow the catalogs.
+    if not session.scalar(f"SELECT EXISTS (SELECT {orphans})"):
+        return 0
     flags = ", ".join(f"{condition} AS {_absence(name)}" for name, condition in conditions.items())
     count = session.affected(
-        f"CREATE TEMP TABLE _missing ON COMMIT DROP AS SELECT s.ctid AS _place, s.*, {flags} FROM {relation.source} s"
-        f" WHERE s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
+        f"CREATE TEMP TABLE _missing ON COMMIT DROP AS SELECT s.ctid AS _place, s.*, {flags} {orphans}"
     )
-    if count:
-        statistics = "ANALYZE _missing; " if count > FEW else ""
-        session.run(f"{statistics}DELETE FROM {relation.source} s USING _missing m WHERE s.ctid = m._place")
+    statistics = "ANALYZE _missing; " if count > FEW else ""
+    session.run(f"{statistics}DELETE FROM {relation.source} s USING _missing m WHERE s.ctid = m._place")
     return count
 
 
