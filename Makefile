@@ -105,7 +105,7 @@ test-localstack: STAGE = localstack
 test-localstack: venv-develop up ## run the end-to-end tests against STAGE=localstack, which empty the tables of this stage
 	@$(python) -m pytest tests/e2e --stage localstack
 
-year: venv-develop ## check a stage with the data of a year: LOADS=n POINTS=n OBJECTS=n (60 minutes)
+year: venv-develop ## check a stage with the data of a year: LOADS=n POINTS=n OBJECTS=n (20 minutes)
 	@$(python) -m tests.year $(if $(LOADS),--loads $(LOADS)) $(if $(POINTS),--points $(POINTS)) $(if $(OBJECTS),--objects $(OBJECTS))
 
 fuzz: venv-develop ## parse a million hostile CSV and Avro files (INPUTS=n, SEED=n; 30 minutes)
