@@ -14,6 +14,7 @@ from chalicelib.core import reasons
 from chalicelib.core.reasons import Problem
 
 _DELIMITERS = b",;|\\t"
+_VISIBLE = rb"\x00\x21\x23-\x2b\x2d-\x3a\x3c-\x7b\x7d\x7e\xf8-\xff"  # bytes that no blank field has, for a class
 
 
 def never() -> bool:
@@ -48,24 +49,25 @@ def shapes(delimiter: bytes, width: int) -> tuple[tuple[re.Pattern[bytes], Probl
     quote inside the only field. `width` is the right number of fields.
 
     The patterns match only lines that are neither blank nor a header. Another delimiter may separate the names
-    of a header. So the patterns match no line that contains another delimiter than `delimiter`.
+    of a header, or CR may end it. So the patterns match no line that contains another delimiter than `delimiter`, or a
+    CR before its end.
     """
-    d, other = re.escape(delimiter), rb'[^"\n' + _DELIMITERS + rb"]*+"
-    visible = rb"[\x00\x21\x23-\x2b\x2d-\x3a\x3c-\x7b\x7d\x7e\xf8-\xff]"
-    seen = rb'[^"\n' + _DELIMITERS + rb"]*?" + visible + other
+    d, other = re.escape(delimiter), rb'[^"\r\n' + _DELIMITERS + rb"]*+"
+    # The first visible character is found without going back: otherwise, a long field would take quadratic time.
+    seen = rb'[^"\r\n' + _DELIMITERS + _VISIBLE + rb"]*+[" + _VISIBLE + rb"]" + other
+    end = rb"\r{0,2}\n"
     found = []
     if width > 1:
         before = rb"(?:" + other + d + rb"){0,%d}" % (width - 2)
         # A quoted field is never blank, even if nothing is inside the quotes.
         field = rb'(?:"' + other + rb'"|' + other + rb")"
         few = rb"(?=" + before + rb'(?:"|' + seen + rb"))" + field + rb"(?:" + d + field + rb"){0,%d}+" % (width - 2)
-        few += rb"\r{0,2}\n"
-        found.append((_run_of(few), _general(reasons.TOO_FEW_FIELDS, width)))
-    many = other + rb"(?:" + d + other + rb"){%d,}" % (width - 1) + d + seen + rb"\n"
-    found.append((_run_of(many), _general(reasons.TOO_MANY_FIELDS, width)))
+        found.append((_run_of(few + end), _general(reasons.TOO_FEW_FIELDS, width)))
+    many = other + rb"(?:" + d + other + rb"){%d,}" % (width - 1) + d + seen
+    found.append((_run_of(many + end), _general(reasons.TOO_MANY_FIELDS, width)))
     if width > 1:  # otherwise, such a line may be a header
-        quoted = visible + other + rb'"[^\n' + _DELIMITERS + rb"]*+\n"
-        found.append((_run_of(quoted), reasons.QUOTE_INSIDE.of()))
+        quoted = rb"[" + _VISIBLE + rb"]" + other + rb'"[^\r\n' + _DELIMITERS + rb"]*+"
+        found.append((_run_of(quoted + end), reasons.QUOTE_INSIDE.of()))
     return tuple(found)
 
 

@@ -113,7 +113,8 @@ LAYOUTS = (
     CsvLayout(b"|", (1, None, 0), has_header=True, names=("job", "note", "id")),
     CsvLayout.by_position(EMPLOYEES),
 )
-PIECES = [b"x", b"id", b"job", b"7", b",", b";", b"|", b"\t", b'"', b" ", b"\0", b"\xff", b"\xc3\xa9", b"\xef\xbb\xbf"]
+PIECES = [b"x", b"id", b"job", b"7", b",", b";", b"|", b"\t", b'"', b" ", b"\0", b"\r", b"\xff", b"\xc3\xa9"]
+PIECES.append(b"\xef\xbb\xbf")
 LINES = st.lists(st.lists(st.sampled_from(PIECES), max_size=9).map(b"".join), max_size=12)
 
 
@@ -135,6 +136,7 @@ def tally(tokens: list[Token]) -> tuple[Any, ...]:
 @example([b"job\tid", b"x"], b"\n", LAYOUTS[0])
 @example([b"\xef\xbb\xbf", b" ", b"x"], b"\n", LAYOUTS[0])  # blank lines
 @example([b"1,a,,", b"1,a, ,\xef\xbb\xbf", b"1,a,b"], b"\r\n", LAYOUTS[0])  # empty fields beyond the last column
+@example([b"job,id,\r,x"], b"\n", LAYOUTS[0])  # CR ends a header
 @given(LINES, st.sampled_from([b"\n", b"\r\n"]), st.sampled_from(LAYOUTS))
 def test_runs_are_counted_as_their_records_would_be(lines: list[bytes], end: bytes, layout: CsvLayout) -> None:
     dataset = EMPLOYEES if len(layout.positions) == len(EMPLOYEES.columns) else JOBS
@@ -174,6 +176,15 @@ def test_garbage_is_read_in_few_steps_when_it_is_only_counted(line: bytes) -> No
     tokens = list(Reader(EMPLOYEES, io.BytesIO(data), counts_only=lambda: True))
     assert sum(token.lines for token in tokens) == 50_001
     assert len(tokens) < 20
+
+
+@pytest.mark.parametrize("end", [b",", b",\xc3\xa9", b'"', b'",x', b"\r,", b" \r\r\r"])
+@pytest.mark.parametrize("part", [b"x", b"\xc3\xa9", b"x,", b",", b" ", b'"",', b"\xc3\xa9,", b"\r"])
+def test_long_lines_are_read_in_linear_time(part: bytes, end: bytes) -> None:
+    """If the time were quadratic, the first of these lines would take half an hour."""
+    line = b"1,a," + part * (900_000 // len(part)) + end + b"\n"
+    tokens = list(Reader(JOBS, io.BytesIO(b"1,a\n" + line * 3 + b"2,b\n"), counts_only=lambda: True))
+    assert sum(token.lines for token in tokens) == 5
 
 
 # --- Repeated lines
