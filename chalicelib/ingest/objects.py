@@ -177,7 +177,7 @@ def _heal(session: Session, dataset: Dataset, load_id: int, grace: timedelta) ->
         if dataset.references:
             orphans.heal(session, dataset, grace, load_id=load_id)
         orphans.heal_children(session, dataset, grace)
-    except Unavailable:  # the load itself has succeeded; the sweep heals later
+    except Exception:  # the load itself has succeeded, so no error may fail its event; the sweep heals later
         _log.warning(
             "waiting rows were not loaded after a load of %s; the next sweep tries again", dataset.name, exc_info=True
         )

@@ -2,9 +2,9 @@
 transaction."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from chalicelib.ingest.rejects import Reject, row_of_object
 from chalicelib.loads import outcomes
 from chalicelib.loads.outcomes import Counts, Recorded, RequestLoad
 
+_log = logging.getLogger("hireflow.ingest")
 LOCK_TIMEOUT = 10.0  # seconds that a request waits for all its locks together
 TRIES = 4
 # A connection of the API keeps its statements, but by itself Postgres would plan the merge again for each request: with
@@ -103,8 +104,14 @@ class Patience:
 
 
 def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
-    with suppress(Unavailable):  # the request has succeeded, because its rows are committed; the sweep will heal
+    """Load the orphans that wait for the rows of the request. The request has succeeded, because its rows are
+    committed. So no error here changes its response: the sweep heals later."""
+    try:
         orphans.heal_children(session, dataset, grace, at_most=orphans.REQUEST_LIMIT)
+    except Unavailable:
+        pass
+    except Exception:
+        _log.exception("waiting rows were not loaded after a request; the next sweep tries again")
 
 
 @dataclass(frozen=True)
