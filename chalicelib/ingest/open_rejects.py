@@ -80,12 +80,17 @@ def correct(session: Session, load_id: int, table: str, column: str) -> None:
 
 
 def heal(session: Session, dataset: Dataset, table: str) -> None:
-    """Resolve the rejects that have the same ids as the healed rows in `table`: the rejects of earlier loads, and the
-    waiting rejects of the load of the healed row. A healed row that is not tracked is counted as resolved, too. In
-    `table`, `_load_id` is the load of a row."""
+    """Resolve the rejects that have the same ids as the healed rows in `table`: the rejects of loads that ended
+    earlier, and the waiting rejects of the load of the healed row. A healed row that is not tracked is counted as
+    resolved, too. In `table`, `_load_id` is the load of a row.
+
+    The row of the load that ended last is the one that waits. The ids of loads say only which load began first.
+    """
     session.run(
-        f"WITH healed AS (DELETE FROM open_rejects o USING {table} h WHERE o.dataset = '{dataset.name}' AND o.id = h.id"
-        " AND (o.load_id < h._load_id OR (o.load_id = h._load_id AND o.waits)) RETURNING o.load_id, o.id),"
+        f"WITH healed AS (DELETE FROM open_rejects o USING {table} h, loads l, loads e"
+        f" WHERE o.dataset = '{dataset.name}' AND o.id = h.id AND l.id = h._load_id AND e.id = o.load_id"
+        " AND CASE WHEN e.id = l.id THEN o.waits ELSE (e.finished_at, e.id) < (l.finished_at, l.id) END"
+        " RETURNING o.load_id, o.id),"
         f" resolved AS (SELECT load_id FROM healed UNION ALL SELECT h._load_id FROM {table} h"
         " WHERE NOT EXISTS (SELECT FROM healed d WHERE d.load_id = h._load_id AND d.id = h.id)),"
         f" {_counting('resolved')} SELECT"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.cloud.database import Database
 from tests.integration.http_api import Api
 from tests.integration.landing import Landing, Row, counts
 
@@ -107,6 +108,38 @@ def test_all_rows_of_an_id_wait_and_are_resolved_together(api: Api, landing: Lan
     landing.upload("departments.csv", "1,Kitchen\n")
     landing.upload("jobs.csv", "1,Cook\n")
     assert (lines(api, load), resolved(landing, load)) == ([3], 2)
+
+
+def test_the_row_of_the_load_that_ended_last_resolves_the_rejects_of_its_id(
+    api: Api, landing: Landing, database_url: str
+) -> None:
+    """The load of the first file begins first, and ends last."""
+    other = Landing(Database(database_url, tls="disable"), landing.s3)
+    ended: list[Row] = []
+
+    def load_another_file(operation: str, _key: str) -> None:
+        if operation == "GetObject" and not ended:
+            ended.append({})
+            ended.append(other.upload("hired_employees_2.csv", f"{NOBODY}\n8,,2021-07-27,1,1\n"))
+
+    landing.s3.before = load_another_file
+    landing.upload("hired_employees_1.csv", f"{NOBODY}\n")
+    landing.s3.before = None
+    other.database.close()
+    [later, earlier] = api.get("/loads?dataset=hired_employees").body["loads"]
+    assert later["id"] == ended[1]["id"] > earlier["id"]
+    landing.upload("departments.csv", "1,Kitchen\n")
+    landing.upload("jobs.csv", "1,Cook\n")
+    assert (lines(api, earlier), lines(api, later)) == ([], [2])
+    assert (resolved(landing, earlier), resolved(landing, later)) == (1, 1)
+
+
+def test_a_waiting_row_does_not_resolve_a_reject_of_a_load_that_ended_later(api: Api, landing: Landing) -> None:
+    landing.upload("hired_employees_1.csv", f"{NOBODY}\n")
+    later = landing.upload("hired_employees_2.csv", "9,Ann,never,1,1\n8,Bo,2021-07-27,1,1\n")
+    landing.upload("departments.csv", "1,Kitchen\n")
+    landing.upload("jobs.csv", "1,Cook\n")
+    assert (lines(api, later), resolved(landing, later)) == ([1], 1)
 
 
 def test_a_waiting_row_does_not_resolve_a_reject_below_it(api: Api, landing: Landing) -> None:
