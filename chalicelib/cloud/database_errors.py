@@ -7,9 +7,12 @@ from chalicelib.core.errors import Conflict, DatabaseUnavailable, LockTimeout, O
 CANNOT_SERVE = "the database cannot serve requests now"
 READ_ONLY = "the database is read-only now"
 _FULL = "53300"
+# The type of a column was changed, and the connection keeps the plan of a trigger for the former type. Only another
+# connection makes a new plan.
+_OTHER_TYPES = "42804"
 # The first characters of the SQLSTATEs that a server sends if it cannot process statements now. The SQLSTATE 25006
 # comes from a primary that became a read-only standby.
-_AWAY = ("08", "53", "57P", "58", "XX", "25006")
+_AWAY = ("08", "53", "57P", "58", "XX", "25006", _OTHER_TYPES)
 # Maps the first characters of an SQLSTATE to a sentence that says what is wrong. The first entry that fits counts.
 _SENTENCES = {
     "53100": "the disk of the database is full",
@@ -22,6 +25,7 @@ _SENTENCES = {
     "58": "the database cannot read or write one of its files",
     "XX001": "a file of the database is damaged",
     "XX002": "an index of the database is damaged",
+    _OTHER_TYPES: "the type of a column was changed",
     "28": "the database refused the login of the functions",
     "3D": "the server does not have this database",
 }
@@ -47,7 +51,8 @@ def translated(error: Exception) -> Exception:
 def refused(error: Exception) -> DatabaseUnavailable:
     """Return our own error for an error that occurred while a connection was opened: TooManyConnections if the server
     has no room for another connection, otherwise DatabaseUnavailable."""
-    return _unavailable(sqlstate(error), "the database refused the connection")
+    state = sqlstate(error)
+    return _unavailable(state, "the database refused the connection" if state else "the database does not respond")
 
 
 def is_outdated(error: Exception) -> bool:

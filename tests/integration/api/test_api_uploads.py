@@ -214,6 +214,19 @@ def test_the_lock_timeout_covers_all_locks_of_a_request_together(database: Datab
     second.close()
 
 
+def test_after_the_type_of_a_column_was_changed_the_connection_is_replaced(api: Api, landing: Landing) -> None:
+    def send(number: int) -> int:
+        return api.post("/job/upload", {"id": 1, "job": f"Clerk {number}"}).status
+
+    assert {send(number) for number in range(6)} == {200, 201}
+    try:
+        for kind in ("numeric", "bigint"):
+            landing.scalar(f"ALTER TABLE loads ALTER COLUMN inserted TYPE {kind}; SELECT 1")
+            assert [send(len(kind)), send(7), send(8)][1:] == [200, 200]
+    finally:
+        landing.scalar("ALTER TABLE loads ALTER COLUMN inserted TYPE bigint; SELECT 1")
+
+
 def test_resolving_waiting_rows_does_not_delay_a_request(api: Api, landing: Landing, database_url: str) -> None:
     landing.upload("jobs.csv", "1,Clerk\n")
     load = landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
@@ -225,6 +238,25 @@ def test_resolving_waiting_rows_does_not_delay_a_request(api: Api, landing: Land
     assert landing.load(load["id"])["resolved"] == 0
     with landing.database.session() as session:
         assert orphans.heal_all(session, GRACE) == 1
+
+
+def test_a_waiting_row_that_cannot_be_stored_does_not_fail_the_request_or_file_of_its_parent(
+    api: Api, landing: Landing
+) -> None:
+    """The parent has been committed. An error would say that nothing was stored, or would make S3 send the event of the
+    file again."""
+    api.post("/job/upload", {"id": 1, "job": "Clerk"})
+    for parent in (1, 2):
+        landing.upload(f"hired_employees_{parent}.csv", f"{parent},Ann,2021-07-27,{parent},1\n")
+    with landing.database.session() as session:
+        session.run("ALTER TABLE hired_employees ADD CONSTRAINT no_ann CHECK (name <> 'Ann')")
+        try:
+            assert api.post("/department/upload", {"id": 1, "department": "Sales"}).status == 201
+            assert landing.upload("departments.csv", "2,Kitchen\n")["status"] == "succeeded"
+        finally:
+            session.run("ALTER TABLE hired_employees DROP CONSTRAINT no_ann")
+        assert landing.rows("SELECT id FROM departments ORDER BY id") == [(1,), (2,)]
+        assert orphans.heal_all(session, GRACE) == 2
 
 
 @pytest.mark.parametrize("media_type", ["text/csv", "application/x-www-form-urlencoded", "application/jsonx"])

@@ -327,9 +327,11 @@ def test_a_caller_learns_within_five_seconds_that_the_database_cannot_be_reached
         fronts[0].silence()
         fronts[0].unresponsive = True
     began = time.monotonic()
-    with pytest.raises(DatabaseUnavailable), deadline.within(20), database.session():
+    with pytest.raises(DatabaseUnavailable) as raised, deadline.within(20), database.session():
         pass
     assert time.monotonic() - began < 5
+    reason = "cannot be reached" if failure == "no server listens" else "does not respond"
+    assert raised.value.detail == f"the database {reason}"
     database.close()
 
 
