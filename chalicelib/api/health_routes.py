@@ -79,6 +79,6 @@ def _checked(parts: Services, request: Request) -> tuple[Checks, str]:
     try:
         if not admits(request, Role.READER):
             return checks, STATUS
-    except Unavailable:  # the database has become unavailable since the last checks
-        return parts.readiness.checks.now(), PROBLEM
+    except Unavailable as error:  # the database has become unavailable since the last checks
+        return parts.readiness.checks.keep(checks.without_database(error.detail)), PROBLEM
     return renewed(), ALL

@@ -136,6 +136,16 @@ def test_while_no_connection_is_free_the_checks_run_once_for_a_request(stage: St
     assert stage.database.sessions == 1
 
 
+def test_a_token_that_cannot_be_looked_up_does_not_run_the_checks_again(stage: Stage) -> None:
+    """While Postgres hangs, each attempt to reach it takes seconds."""
+    assert stage.get() == 200
+    stage.database.away = True
+    shown = send(stage.api, "GET", "/health", "Bearer hf_any")
+    assert (shown.status, shown.body) == (503, {"status": "unavailable", "detail": "away"})
+    assert stage.database.sessions == 1 + 1
+    assert stage.get() == 503  # the result is kept
+
+
 def test_without_authentication_the_checks_are_repeated_after_five_seconds_or_an_outage(
     api: Api, s3: S3, database_url: str
 ) -> None:
