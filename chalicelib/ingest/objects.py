@@ -18,7 +18,7 @@ from chalicelib.cloud.storage import Storage
 from chalicelib.core import deadline, logs
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.declarations import Declarations, UnknownValue
-from chalicelib.core.errors import LoadError, Unavailable
+from chalicelib.core.errors import LoadError
 from chalicelib.ingest import open_rejects, orphans
 from chalicelib.ingest.at_once import AtOnce
 from chalicelib.ingest.attempt import Attempt, ObjectBody, WorkTime
