@@ -68,4 +68,12 @@ Files = Annotated[
         exists=True, dir_okay=False, readable=True, show_default=False, metavar="FILE", help="Excel, CSV or Avro files."
     ),
 ]
-LoadId = Annotated[int, typer.Argument(min=1, show_default=False, metavar="LOAD", help="The load's id.")]
+
+
+def _load_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise typer.BadParameter(f"{text!r} is not the id of a load, such as 7")
+    return int(text)
+
+
+LoadId = Annotated[int, typer.Argument(parser=_load_id, show_default=False, metavar="LOAD", help="The load's id.")]

@@ -14,6 +14,11 @@ _USUAL = (  # formats that are not printed, because most files have them
     "CSV, separated by commas, in UTF-8, with a header",
     "CSV, separated by commas, in UTF-8, without a header",
 )
+_TOO_LARGE = "more rejects exist, but they are too large to be shown here"
+_NOT_RECORDED = (
+    "the other rejected rows were counted, but not recorded (REJECT_LIMIT): correct them in the original file, and send"
+    " it again"
+)
 _LONGEST = 200  # characters of a rejected record
 
 
@@ -32,8 +37,17 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
             rejects(tools.out, tools.api.get(f"/loads/{load['id']}/rejects", limit=FEW))
         except CommandError as error:  # this error changes no load, and other loads may follow
             tools.notes.line(f"error: the rejects of load {load['id']} cannot be shown: {error}")
-        if load["rejected"] > FEW:
-            tools.out.line(f"to see all rejects: hireflow rejects {load['id']} --csv")
+        _next_step(tools.out, load)
+
+
+def _next_step(out: Output, load: Mapping[str, Any]) -> None:
+    """Print how to correct the rejects. If all of them wait or are resolved, print how to see all of them."""
+    show = f"hireflow rejects {load['id']}"
+    if open_rejects(load) and load.get("dataset"):
+        file = f"{load['dataset']}_rejects.csv"
+        out.line(f"to correct rows: {show} --csv > {file}, then hireflow upload {file} --corrects {load['id']}")
+    elif load["rejected"] > FEW:
+        out.line(f"to see all rejects: {show}")
 
 
 def why(found: Mapping[str, Any]) -> str:
@@ -83,7 +97,7 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
         shown = [(reject.get(place), _reasons(reject), _record(reject)) for reject in found["rejects"]]
         out.table((place, "reasons", "record"), shown, ["reasons", "record"])
     if found.get("truncated"):
-        out.line("more rejects exist, but they are too large to be shown here")
+        out.line(_NOT_RECORDED if found.get("next_cursor", "") is None else _TOO_LARGE)
 
 
 def open_rejects(load: Mapping[str, Any]) -> int:

@@ -15,6 +15,10 @@ from cli.tools import Tools
 
 _STATES = (("resolved", "resolved since"), ("waiting", "still waiting for their departments or jobs"))
 _NEXT = re.compile(r"[?&]cursor=(\d+)")  # the cursor in the link to the next part of a CSV file
+_INCOMPLETE = (
+    "note: this file lacks rejected rows, because they were not recorded (REJECT_LIMIT) or are too large: correct them"
+    " in the original file"
+)
 _COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "waiting", "file")
 
 
@@ -120,6 +124,8 @@ def _csv_parts(tools: Tools, address: str, chosen: Mapping[str, str | None]) -> 
     while True:
         query = {**chosen, "cursor": following}
         response = tools.api.send("GET", address, query, headers={"Accept": "text/csv"})
+        if response.headers.get("X-Truncated"):
+            tools.notes.line(_INCOMPLETE)
         yield response.body if following is None else response.body.partition(b"\r\n")[2]
         link = _NEXT.search(response.headers.get("Link", ""))
         if link is None:

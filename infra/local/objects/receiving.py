@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra.local.gate import signatures
@@ -21,31 +21,38 @@ from infra.local.objects.stored import PIECE, Stored, Temporary
 
 HELD = 256 * 1024  # bytes; ministack reads a body of at most this length into memory
 _SPARE = 64 * 1024 * 1024  # bytes of the disk that stay free, for the state and for small objects
+_LEAST = 1024 * 1024  # bytes that stay free when a small object is stored; the object also has a file of metadata
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Requests for these parts of an object have small bodies, which ministack parses.
 _SUBRESOURCES = {"acl", "annotation", "legal-hold", "retention", "tagging"}
 
 
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
 class ToDisk:
     """Passes requests to `inner`, and sends the bodies that are `Stored`. For a request to S3 with a large body,
-    `inner` gets a `Receiving` as `receive`."""
+    `inner` gets a `Receiving` as `receive`. An object for which the disk has no room is refused. `free` returns how
+    many bytes of a folder's disk are free."""
 
-    def __init__(self, inner: App, folder: Path) -> None:
-        self._inner, self._folder = inner, folder
+    def __init__(self, inner: App, folder: Path, free: Callable[[Path], int] = _free) -> None:
+        self._inner, self._folder, self._free = inner, folder, free
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             send = streaming(receive, send)
         if scope["type"] == "http" and scope["method"] in ("PUT", "POST"):
             head = Head.of(scope)
-            if _length(head) > HELD and _is_object(head, scope["path"]):
-                self._require_space(_length(head))
-                receive = Receiving(receive, self._folder)
+            length = _length(head)
+            if _is_object(head, scope["path"]):
+                self._require_space(length, _SPARE if length > HELD else _LEAST)
+                receive = Receiving(receive, self._folder) if length > HELD else receive
         await self._inner(scope, receive, send)
 
-    def _require_space(self, length: int) -> None:
-        free = shutil.disk_usage(self._folder).free
-        if free < length + _SPARE:
+    def _require_space(self, length: int, spare: int) -> None:
+        free = self._free(self._folder)
+        if free < length + spare:
             raise _full(f"the disk has {free // 10**6} MB free")
 
 

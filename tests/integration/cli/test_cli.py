@@ -212,7 +212,7 @@ def test_an_option_names_the_dataset_of_a_file(api: FakeApi, run: Run) -> None:
         (["upload", "jobs.csv", "--dataset", "staff"], f"'staff' is not one of {', '.join(DATASETS)}"),
         (["check", "export.csv"], f"--dataset {'|'.join(DATASETS)}"),
         (["loads", "--status", "fine"], "'fine' is not one of queued"),
-        (["load", "seven"], "valid integer"),
+        (["load", "seven"], "'seven' is not the id of a load, such as 7"),
         (["report", "top", "2021", "--from", "2020"], "not both"),
         (["report", "top", "--csv", "--json"], "not both"),
         (["report", "top", "0"], "greater than or equal to 1"),
@@ -476,6 +476,26 @@ def test_load_shows_all_members(api: FakeApi, run: Run) -> None:
     assert {line.split()[0] for line in lines} == {*load(7), "reasons"}
     assert any(line.endswith("2 × job is missing") for line in lines)
     assert json.loads(run("load", "7", "--json").stdout)["id"] == 7
+
+
+def test_rejects_that_were_not_recorded_are_told(api: FakeApi, run: Run) -> None:
+    missing = "the other rejected rows were counted, but not recorded (REJECT_LIMIT)"
+    api.on("GET", "/loads/7/rejects", rejects(7, rejected=20, truncated=True, next_cursor=None))
+    assert missing in run("rejects", "7").stdout
+    api.on("GET", "/loads/8/rejects", rejects(8, rejected=20, truncated=True, next_cursor="1"))
+    assert "they are too large to be shown here" in run("rejects", "8").stdout
+    api.on("GET", "/loads/9/rejects", b"line,id,reasons,raw\r\n2,x,wrong,\r\n", X_Truncated="true")
+    done = run("rejects", "9", "--csv")
+    assert done.stdout_bytes == b"line,id,reasons,raw\r\n2,x,wrong,\r\n"
+    assert done.stderr.startswith("note: this file lacks rejected rows")
+
+
+@pytest.mark.parametrize("text", ["0", "abc", "-1", "1.5", "٣"])
+def test_the_id_of_a_load_is_a_number(api: FakeApi, run: Run, text: str) -> None:
+    done = run("load", "--", text)
+    assert done.exit_code == 2
+    assert "is not the id of a load" in " ".join(done.stderr.split())
+    assert not api.asked
 
 
 def test_rejects_are_shown_or_streamed(api: FakeApi, run: Run) -> None:

@@ -123,8 +123,9 @@ def test_an_incomplete_body_is_refused() -> None:
     assert AwsChunked().feed(b"3\r\nab") == b"ab"
 
 
-def wrapped(asgi_scope: Message, folder: Path) -> bool:
-    """Return whether the application behind ToDisk can receive the body of this request to the disk."""
+def wrapped(asgi_scope: Message, folder: Path, free: int = 10**12) -> bool:
+    """Return whether the application behind ToDisk can receive the body of this request to the disk, of which `free`
+    bytes are free."""
     seen: list[Receive] = []
 
     async def inner(_: Message, receive: Receive, __: Any) -> None:
@@ -133,7 +134,7 @@ def wrapped(asgi_scope: Message, folder: Path) -> bool:
     async def nothing(*_: Any) -> Any:
         raise AssertionError
 
-    asyncio.run(ToDisk(inner, folder)(asgi_scope, nothing, nothing))
+    asyncio.run(ToDisk(inner, folder, lambda _: free)(asgi_scope, nothing, nothing))
     return isinstance(seen[0], Receiving)
 
 
@@ -169,11 +170,20 @@ def test_large_forms_go_to_the_disk_but_calls_of_the_api_do_not(tmp_path: Path) 
     assert not wrapped(scope("POST", "/_aws/execute-api/a/api/uploads", headers, length=HELD + 1), tmp_path)
 
 
-def test_a_body_for_which_the_disk_has_no_room_is_refused_before_it_is_received(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("length", "free"), [(10**18, 10**12), (HELD + 1, 60_000_000), (11, 0), (0, 0)])
+def test_a_body_for_which_the_disk_has_no_room_is_refused_before_it_is_received(
+    length: int, free: int, tmp_path: Path
+) -> None:
     with pytest.raises(Refused) as refused:
-        wrapped(signed("PUT", "/bucket/key", 10**18), tmp_path)
+        wrapped(signed("PUT", "/bucket/key", length), tmp_path, free)
     assert (refused.value.status, refused.value.code) == (507, "InsufficientStorage")
     assert "free some space" in refused.value.message
+
+
+@pytest.mark.parametrize("method", ["DELETE", "GET"])
+def test_on_a_full_disk_objects_can_be_deleted_and_read(method: str, tmp_path: Path) -> None:
+    assert not wrapped(signed(method, "/bucket/key", 0), tmp_path, 0)
+    assert not wrapped(scope("POST", "/_aws/execute-api/a/api/job/upload", [], length=10), tmp_path, 0)
 
 
 def test_the_checksums_of_the_headers_are_known_when_the_body_has_come(tmp_path: Path) -> None:
