@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from infra.local.commands import Commands
+from infra.local.rotation import MOST
 from infra.local.state import State
 from infra.locks import locked
 from infra.venv import ROOT
@@ -31,6 +32,7 @@ _BOUNDS: Mapping[str, Bound] = {
     "threads": Bound(1.1, 5.0),
     "connections": Bound(1.0, 4.0),
     "staging tables": Bound(1.0, 8.0),
+    "file aws.log": Bound(1.0, MOST / 1_000_000),  # the embedded AWS cuts it at this size
     "folder pg_wal": Bound(1.0, 1024.0),  # Postgres keeps up to max_wal_size, and recycles its files
     "folder postgres": Bound(grows="the tables, which are judged one by one"),
     "bucket backup": Bound(grows="the bucket keeps old versions of deleted files for 30 days"),

@@ -49,7 +49,7 @@ class Sampler:
         children = {pid: size for pid, parent, size in rows if parent == aws}
         workers = children | {pid: size for pid, parent, size in rows if parent in children}
         opened = [_descriptors(worker) for worker in workers]
-        backends = [size for _, parent, size in rows if parent == server]
+        backends = [own_memory(pid, size) for pid, parent, size in rows if parent == server]
         return {
             "memory of the embedded AWS": next((size for pid, _, size in rows if pid == aws), 0.0),
             "memory of the largest worker": max(workers.values(), default=0.0),
@@ -108,6 +108,19 @@ def _processes() -> Iterator[tuple[int, int, float]]:
     for line in listed.stdout.splitlines():
         pid, parent, size = map(int, line.split())
         yield pid, parent, size / 1024
+
+
+def own_memory(pid: int, resident: float) -> float:
+    """Return the memory in MB that a process does not share with others. `resident` is its resident memory, which is
+    the result on a system without /proc.
+
+    All processes of Postgres share its buffers, and use more of them over time.
+    """
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) / 1024
+    return resident
 
 
 def _descriptors(pid: int) -> int:

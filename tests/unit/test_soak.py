@@ -1,6 +1,8 @@
 """Tests how a soak is judged, and that its files are in dialects that Hireflow understands."""
 
+import os
 from collections.abc import Sequence
+from mmap import mmap
 from random import Random
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from chalicelib.core.datasets import DATASETS
 from tests.dialects import DECLARED, FOUND, written
 from tests.soak.judge import Bound, conclusion, verdicts
+from tests.soak.samples import own_memory
 from tests.soak.work import a_dialect
 
 USUAL = Bound(1.1, 1.0)
@@ -47,6 +50,16 @@ def test_the_conclusion_of_a_short_run_says_that_growth_may_be_the_start_of_the_
     assert conclusion([], 60) == "everything that must stay flat is flat"
     assert conclusion(["workers"], 1800) == "not flat: workers"
     assert conclusion(["workers"], 60).endswith("in this short run: run it again without SECONDS")
+
+
+def test_memory_that_processes_share_does_not_count() -> None:
+    with mmap(-1, 50_000_000) as shared:  # memory for several processes, as the buffers of Postgres
+        before = own_memory(os.getpid(), 0.0)
+        shared.write(b"x" * 1_000_000)
+        for at in range(0, 50_000_000, 4096):
+            shared[at] = 1
+        assert own_memory(os.getpid(), 0.0) - before < 10
+    assert own_memory(-1, 12.5) == 12.5
 
 
 def test_the_dialects_of_a_soak_use_every_encoding_and_can_be_written() -> None:
