@@ -2,17 +2,17 @@
 
 from typing import TypeVar
 
-K = TypeVar("K")
-V = TypeVar("V")
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 MOST = 1000  # the most entries
 LONGEST = 40  # bytes of the longest input that is worth an entry
 
 
-class Remembered(dict[K, V]):
+class Remembered(dict[_Key, _Value]):
     """A dictionary that stays small. When it is full, the next entry replaces all others: an entry that occurs often
     comes back soon."""
 
-    def remember(self, key: K, value: V) -> None:
+    def remember(self, key: _Key, value: _Value) -> None:
         if len(self) >= MOST:
             self.clear()
         self[key] = value

@@ -122,7 +122,7 @@ class Stager:
             return clean
         if isinstance(token, Record):
             self.received += 1
-            refused = self._known.get((token.raw, token.problem))
+            refused = None if token.checked else self._known.get((token.raw, token.problem))
             if refused is None:
                 checked = self._checked(token)
                 if checked is not None and checked.valid:
