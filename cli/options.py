@@ -70,8 +70,11 @@ Files = Annotated[
 ]
 
 
+_LONGEST_ID = 18  # digits
+
+
 def _load_id(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID and int(text)):
         raise typer.BadParameter(f"{text!r} is not the id of a load, such as 7")
     return int(text)
 

@@ -16,8 +16,8 @@ _USUAL = (  # formats that are not printed, because most files have them
 )
 _TOO_LARGE = "more rejects exist, but they are too large to be shown here"
 _NOT_RECORDED = (
-    "the other rejected rows were counted, but not recorded (REJECT_LIMIT): correct them in the original file, and send"
-    " it again"
+    "not all rejected rows can be shown: they were only counted (REJECT_LIMIT), or the reject file is very long. To see"
+    " the whole reject file: hireflow rejects {} --ndjson"
 )
 _LONGEST = 200  # characters of a rejected record
 
@@ -30,7 +30,7 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
         tools.out.line(f"  {counts(load)}")
     elif load["status"] == "succeeded":
         tools.out.line("  it had no rows")
-    if str(load.get("error") or "").startswith("gave up"):
+    if _is_given_up(load):
         tools.out.line("  nothing was stored; an operator removes the cause, then loads the file again: make redrive")
     if load["rejected"]:
         try:
@@ -41,13 +41,22 @@ def ended(tools: Tools, name: str, load: Mapping[str, Any]) -> None:
 
 
 def _next_step(out: Output, load: Mapping[str, Any]) -> None:
-    """Print how to correct the rejects. If all of them wait or are resolved, print how to see all of them."""
+    """Print how to correct the rejects. After a failed load, the whole file has to be sent again. If all rejects wait
+    or are resolved, print how to see all of them."""
     show = f"hireflow rejects {load['id']}"
-    if open_rejects(load) and load.get("dataset"):
+    if load["status"] == "succeeded" and open_rejects(load) and load.get("dataset"):
         file = f"{load['dataset']}_rejects.csv"
         out.line(f"to correct rows: {show} --csv > {file}, then hireflow upload {file} --corrects {load['id']}")
-    elif load["rejected"] > FEW:
+        out.line("  (with --dates, if you gave it for this file)")
+        return
+    if load["status"] == "failed" and not _is_given_up(load):
+        out.line("no row was stored: correct the original file, and send all of it again")
+    if load["rejected"] > FEW:
         out.line(f"to see all rejects: {show}")
+
+
+def _is_given_up(load: Mapping[str, Any]) -> bool:
+    return str(load.get("error") or "").startswith("gave up")
 
 
 def why(found: Mapping[str, Any]) -> str:
@@ -97,7 +106,8 @@ def rejects(out: Output, found: Mapping[str, Any]) -> None:
         shown = [(reject.get(place), _reasons(reject), _record(reject)) for reject in found["rejects"]]
         out.table((place, "reasons", "record"), shown, ["reasons", "record"])
     if found.get("truncated"):
-        out.line(_NOT_RECORDED if found.get("next_cursor", "") is None else _TOO_LARGE)
+        is_last = found.get("next_cursor", "") is None
+        out.line(_NOT_RECORDED.format(found["load_id"]) if is_last else _TOO_LARGE)
 
 
 def open_rejects(load: Mapping[str, Any]) -> int:

@@ -12,6 +12,7 @@ from chalicelib.api.http.access import admits, has_token, public
 from chalicelib.api.http.problems import endpoint
 from chalicelib.auth.roles import Role
 from chalicelib.cloud.queues import Measured
+from chalicelib.core import deadline
 from chalicelib.core.errors import Unavailable
 from chalicelib.monitoring import readiness
 from chalicelib.monitoring.readiness import Checks
@@ -20,6 +21,8 @@ from chalicelib.services import Services, services
 # What a caller may see. While no token can be looked up, a caller with a token sees why the database does not work. The
 # 503 of any other route shows the same reason.
 STATUS, PROBLEM, ALL = "status", "problem", "all"
+# The longest time in seconds to look up a token. While the database hangs, the checks take three seconds after it.
+LOOKUP = 2.0
 routes = Blueprint(__name__)
 
 
@@ -77,8 +80,10 @@ def _checked(parts: Services, request: Request) -> tuple[Checks, str]:
     if not checks.database.answers:  # an attempt to look up the token would only delay the response
         return checks, PROBLEM
     try:
-        if not admits(request, Role.READER):
-            return checks, STATUS
-    except Unavailable as error:  # the database has become unavailable since the last checks
-        return parts.readiness.checks.keep(checks.without_database(error.detail)), PROBLEM
+        with deadline.within(LOOKUP):
+            is_reader = admits(request, Role.READER)
+    except Unavailable:  # the database has become unavailable since the last checks, or it is busy
+        return parts.readiness.checks.now(), PROBLEM
+    if not is_reader:
+        return checks, STATUS
     return renewed(), ALL

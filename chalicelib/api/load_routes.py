@@ -107,7 +107,8 @@ def _csv(
         raise NotFound(f"load {summary.load_id} has no dataset, and so no rejects")
     name = quote(reject_csv.file_name(dataset, file, summary.load_id))
     headers |= {"Content-Type": f"{CSV}; charset=utf-8", "Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-    if summary.truncated:
+    is_full = bool(summary.rejects) and summary.next_cursor is not None  # the next part has the other rejects
+    if summary.truncated and not is_full:
         headers[TRUNCATED] = "true"
     if summary.next_cursor is not None:
         following = urlencode({**query, "cursor": summary.next_cursor})

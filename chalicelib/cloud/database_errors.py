@@ -51,8 +51,15 @@ def translated(error: Exception) -> Exception:
 def refused(error: Exception) -> DatabaseUnavailable:
     """Return our own error for an error that occurred while a connection was opened: TooManyConnections if the server
     has no room for another connection, otherwise DatabaseUnavailable."""
-    state = sqlstate(error)
-    return _unavailable(state, "the database refused the connection" if state else "the database does not respond")
+    reason = "does not respond" if _is_timeout(error) else "refused the connection"
+    return _unavailable(sqlstate(error), f"the database {reason}")
+
+
+def _is_timeout(error: BaseException | None) -> bool:
+    """Return whether an exception, or one that led to it, is a timeout."""
+    while error is not None and not isinstance(error, TimeoutError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def is_outdated(error: Exception) -> bool:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from chalicelib.cloud.database import Session
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS, children
+from chalicelib.core.errors import HireflowError
 from chalicelib.ingest import open_rejects, parents
 from chalicelib.ingest.merge import FEW, lock_table, upsert
 from chalicelib.ingest.relation import Relation, flag
@@ -101,9 +102,19 @@ def heal_children(session: Session, parent: Dataset, grace: timedelta, *, at_mos
 
 def heal_all(session: Session, grace: timedelta) -> int:
     """Load every orphan whose parents exist, and delete the orphans whose grace period has ended. Returns the number of
-    loaded orphans."""
-    healed = sum(heal(session, dataset, grace) for dataset in DATASETS.values() if dataset.references)
+    loaded orphans. An orphan that cannot be stored holds up only its own dataset: the error is raised at the end."""
+    healed, failure = 0, None
+    for dataset in DATASETS.values():
+        if dataset.references:
+            try:
+                healed += heal(session, dataset, grace)
+            except HireflowError:
+                raise
+            except Exception as error:  # an error of Postgres about the rows
+                failure = error
     session.run(f"DELETE FROM orphans WHERE rejected_at <= now() - {interval(grace)}")
+    if failure is not None:
+        raise failure
     return healed
 
 

@@ -51,10 +51,6 @@ class Checks:
     def is_up(self) -> bool:
         return all(state == OK for state in self.states.values())
 
-    def without_database(self, problem: str) -> "Checks":
-        """Return these checks with a database that has not responded since. `problem` says why."""
-        return Checks({**self.states, "database": AWAY}, DatabaseState(problem, answers=False))
-
 
 @dataclass(frozen=True)
 class Details:
@@ -93,12 +89,8 @@ class Kept(Generic[_Result]):
 
     def now(self) -> _Result:
         """Read, and return the result."""
-        return self.keep(self._read())
-
-    def keep(self, result: _Result) -> _Result:
-        """Keep a result that was found in another way, and return it."""
-        self.last, self._read_at = result, self._clock()
-        return result
+        self.last, self._read_at = self._read(), self._clock()
+        return self.last
 
     def recent(self) -> _Result:
         """Return the last result. If it is older than RECENT, read again."""

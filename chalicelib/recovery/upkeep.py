@@ -68,9 +68,11 @@ def sweep(
         failed = announcements.expire_uploads(session, UPLOAD_WAIT)
         failed += abandoned.give_up(session, clean_up, restore_wait=RESTORE_WAIT, retry_wait=retry_wait)
         durable_tables.discard_ended(session)
-        healed = orphans.heal_all(session, grace)
-        until = datetime.now(UTC) - stray_wait
-        removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)
+        try:
+            healed = orphans.heal_all(session, grace)
+        finally:  # a waiting row that cannot be stored must not stop the next task
+            until = datetime.now(UTC) - stray_wait
+            removed = _remove_strays(session, storage, until - RETRY_WAIT - STRAYS_SOUGHT, until)
     return Upkeep(failed, healed, removed)
 
 

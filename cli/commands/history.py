@@ -16,8 +16,8 @@ from cli.tools import Tools
 _STATES = (("resolved", "resolved since"), ("waiting", "still waiting for their departments or jobs"))
 _NEXT = re.compile(r"[?&]cursor=(\d+)")  # the cursor in the link to the next part of a CSV file
 _INCOMPLETE = (
-    "note: this file lacks rejected rows, because they were not recorded (REJECT_LIMIT) or are too large: correct them"
-    " in the original file"
+    "note: this file does not have all rejected rows: some were only counted (REJECT_LIMIT), are too large, or stand"
+    " very far down in the reject file (--ndjson prints the whole of it)"
 )
 _COLUMNS = ("load", "status", "dataset", "age", "received", "rejected", "waiting", "file")
 
@@ -121,16 +121,18 @@ def _csv_parts(tools: Tools, address: str, chosen: Mapping[str, str | None]) -> 
     """Yield the parts in which the API returns a CSV file of rejects. The API repeats the header in each part, so the
     header is removed from all parts but the first."""
     following: str | None = None
+    is_complete = True
     while True:
         query = {**chosen, "cursor": following}
         response = tools.api.send("GET", address, query, headers={"Accept": "text/csv"})
-        if response.headers.get("X-Truncated"):
-            tools.notes.line(_INCOMPLETE)
+        is_complete = is_complete and not response.headers.get("X-Truncated")
         yield response.body if following is None else response.body.partition(b"\r\n")[2]
         link = _NEXT.search(response.headers.get("Link", ""))
         if link is None:
-            return
+            break
         following = link[1]
+    if not is_complete:
+        tools.notes.line(_INCOMPLETE)
 
 
 def file_name(source: str) -> str:

@@ -61,7 +61,7 @@ OWN_HEADERS: dict[str, Json] = {
         "required": False,
     },
     "X-Truncated": {
-        **_header("`true` if this part lacks requested rejects (see `truncated` in the JSON response)", "true"),
+        **_header("`true` if this part lacks requested rejects, and no later part has them", "true"),
         "required": False,
     },
     "Content-Security-Policy": _header("what the page may load: only files of its origin", "default-src 'none'"),

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from pg8000.exceptions import DatabaseError
 
 from chalicelib.cloud.database import Database
 from chalicelib.core.datasets import DATASETS
@@ -253,6 +254,11 @@ def test_a_waiting_row_that_cannot_be_stored_does_not_fail_the_request_or_file_o
         try:
             assert api.post("/department/upload", {"id": 1, "department": "Sales"}).status == 201
             assert landing.upload("departments.csv", "2,Kitchen\n")["status"] == "succeeded"
+            landing.upload("hired_employees_3.csv", "3,Bo,2021-07-27,9,1\n")
+            session.run("UPDATE orphans SET rejected_at = now() - interval '1 hour' WHERE id = 3")
+            with pytest.raises(DatabaseError):
+                orphans.heal_all(session, GRACE)
+            assert landing.rows("SELECT id FROM orphans ORDER BY id") == [(1,), (2,)]  # the expired one is deleted
         finally:
             session.run("ALTER TABLE hired_employees DROP CONSTRAINT no_ann")
         assert landing.rows("SELECT id FROM departments ORDER BY id") == [(1,), (2,)]

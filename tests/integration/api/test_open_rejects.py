@@ -235,10 +235,13 @@ def test_a_long_csv_comes_in_parts(api: Api, landing: Landing) -> None:
     load = landing.upload("jobs.csv", "".join(f"x,{'y' * 9000}\n" for _ in range(300)))
     text, headers = as_csv(api, load)
     found = cells(text)[1:]
+    assert "Link" in headers
+    assert "X-Truncated" not in headers
     while "Link" in headers:
         address = headers["Link"].partition(">")[0].removeprefix(f"</loads/{load['id']}/rejects")
         text, headers = as_csv(api, load, address)
         found += cells(text)[1:]
+        assert "X-Truncated" not in headers  # each part says where the next one is
     assert [int(row[0]) for row in found] == list(range(1, 301))
 
 

@@ -478,19 +478,42 @@ def test_load_shows_all_members(api: FakeApi, run: Run) -> None:
     assert json.loads(run("load", "7", "--json").stdout)["id"] == 7
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "hireflow rejects 7 --csv > jobs_rejects.csv, then hireflow upload jobs_rejects.csv --corrects 7"),
+        ({"waiting": 1}, None),
+        ({"waiting": 9, "rejected": 9}, "to see all rejects: hireflow rejects 7"),
+        ({"status": "failed", "error": "no row could be loaded"}, "no row was stored: correct the original file"),
+    ],
+)
+def test_an_upload_with_rejects_says_what_to_do_next(
+    api: FakeApi, run: Run, changes: dict[str, Any], told: str | None
+) -> None:
+    expect_upload(api, 7, load(7, **changes))
+    write("jobs.csv")
+    shown = run("upload", "jobs.csv").stdout
+    hints = [line for line in shown.splitlines() if line.startswith(("to ", "no row"))]
+    assert len(hints) == (told is not None)
+    assert told is None or told in hints[0]
+
+
 def test_rejects_that_were_not_recorded_are_told(api: FakeApi, run: Run) -> None:
-    missing = "the other rejected rows were counted, but not recorded (REJECT_LIMIT)"
+    missing = "not all rejected rows can be shown: they were only counted (REJECT_LIMIT)"
     api.on("GET", "/loads/7/rejects", rejects(7, rejected=20, truncated=True, next_cursor=None))
     assert missing in run("rejects", "7").stdout
     api.on("GET", "/loads/8/rejects", rejects(8, rejected=20, truncated=True, next_cursor="1"))
     assert "they are too large to be shown here" in run("rejects", "8").stdout
-    api.on("GET", "/loads/9/rejects", b"line,id,reasons,raw\r\n2,x,wrong,\r\n", X_Truncated="true")
+    link = '</loads/9/rejects?all=false&cursor=1>; rel="next"'
+    api.on("GET", "/loads/9/rejects", b"line,id,reasons,raw\r\n2,x,wrong,\r\n", X_Truncated="true", Link=link)
+    api.on("GET", "/loads/9/rejects", b"line,id,reasons,raw\r\n3,x,wrong,\r\n", X_Truncated="true")
     done = run("rejects", "9", "--csv")
-    assert done.stdout_bytes == b"line,id,reasons,raw\r\n2,x,wrong,\r\n"
-    assert done.stderr.startswith("note: this file lacks rejected rows")
+    assert done.stdout_bytes == b"line,id,reasons,raw\r\n2,x,wrong,\r\n3,x,wrong,\r\n"
+    assert done.stderr.startswith("note: this file does not have all rejected rows")
+    assert done.stderr.count("note") == 1
 
 
-@pytest.mark.parametrize("text", ["0", "abc", "-1", "1.5", "٣"])
+@pytest.mark.parametrize("text", ["0", "abc", "-1", "1.5", "٣", "9" * 5000])
 def test_the_id_of_a_load_is_a_number(api: FakeApi, run: Run, text: str) -> None:
     done = run("load", "--", text)
     assert done.exit_code == 2
