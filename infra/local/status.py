@@ -15,9 +15,8 @@ def of(servers: Mapping[str, str | None], deployed: Mapping[str, str] | None, ma
     running = [name for name, at in servers.items() if at]
     shown = {name: at or "stopped" for name, at in servers.items()}
     if deployed:
-        shown["API"] = (
-            deployed["API_URL"] if servers.get("AWS") else "stopped"
-        )  # without Postgres, it responds with 503
+        # Without Postgres, the API still responds, with 503.
+        shown["API"] = deployed["API_URL"] if servers.get("AWS") else "stopped"
     return {"state": _state(servers, running, deployed is not None, make_up), **shown}
 
 

@@ -158,7 +158,7 @@ def test_a_full_disk_is_named_if_the_program_does_not_name_it(tmp_path: Path) ->
 def test_a_status_says_what_to_do(servers: dict[str, str | None], deployed: bool, message: str) -> None:
     shown = status.of(servers, {"API_URL": "http://api"} if deployed else None, "make up")
     assert shown["state"] == message
-    assert shown.get("API") == (None if not deployed else "http://api" if message == "running" else "stopped")
+    assert shown.get("API") == (None if not deployed else "http://api" if servers["AWS"] else "stopped")
 
 
 def test_before_the_first_up_every_command_says_what_to_do(
