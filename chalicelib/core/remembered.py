@@ -12,7 +12,10 @@ class Remembered(dict[_Key, _Value]):
     """A dictionary that stays small. When it is full, the next entry replaces all others: an entry that occurs often
     comes back soon."""
 
-    def remember(self, key: _Key, value: _Value) -> None:
+    def remember(self, key: _Key, value: _Value, size: int) -> None:
+        """Keep what an input of `size` bytes gives, unless the input is too long."""
+        if size > LONGEST:
+            return
         if len(self) >= MOST:
             self.clear()
         self[key] = value

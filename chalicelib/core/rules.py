@@ -15,7 +15,7 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from chalicelib.core import reasons, remembered
+from chalicelib.core import reasons
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.table import Kind
@@ -80,8 +80,7 @@ def check_fields(dataset: Dataset, fields: Sequence[bytes | None], dates: Dates 
                 continue
             except (Missing, Broken) as fault:
                 problem = _problem(rule, fault)
-                if len(field) <= remembered.LONGEST:
-                    faults.remember(field, problem)
+                faults.remember(field, problem, len(field))
         values.append(None)
         if problem:
             problems.append(problem)

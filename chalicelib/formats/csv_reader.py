@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-from chalicelib.core import reasons, remembered
+from chalicelib.core import reasons
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.remembered import Remembered
 from chalicelib.core.streams import Readable
@@ -202,8 +202,7 @@ class Reader:
     def _remembered(self, read: bytes, record: Record) -> Record:
         """Remember a short record. `read` has the bytes of the record and its line end. They decide about everything in
         the record but its line."""
-        if len(read) <= remembered.LONGEST:
-            self._known.remember(read, record)
+        self._known.remember(read, record, len(read))
         return record
 
     def _again(self, known: Record, end: int) -> Record:

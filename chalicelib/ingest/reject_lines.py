@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from chalicelib.core import remembered
 from chalicelib.core.reasons import Problem
 from chalicelib.core.remembered import Remembered
 from chalicelib.ingest.rejects import Reject, loadable
@@ -40,8 +39,7 @@ class RejectLines:
         members = self._known.get(content)
         if members is None:
             members = _members(reject)
-            if len(reject.raw) <= remembered.LONGEST:
-                self._known.remember(content, members)
+            self._known.remember(content, members, len(reject.raw))
         shown, base64_of_raw = members
         return f'{self._begin}{reject.place}, {shown}, "rejected_at": "{_now()}"{base64_of_raw}}}\n'.encode()
 

@@ -7,7 +7,7 @@ from math import inf
 from typing import NamedTuple
 
 from chalicelib.cloud.database import Session
-from chalicelib.core import deadline, remembered
+from chalicelib.core import deadline
 from chalicelib.core.declarations import Dates
 from chalicelib.core.kinds.values import Value
 from chalicelib.core.reasons import Problem
@@ -158,8 +158,8 @@ class Stager:
         values = checked.values if checked is not None else ()
         named = {at: value for at in self._references if values and (value := values[at]) is not None}
         refused = _Refused(problems, row, named, is_undecodable_record(record.raw, problems))
-        if len(record.raw) <= remembered.LONGEST and record.checked is None:
-            self._known.remember((record.raw, record.problem), refused)
+        if record.checked is None:
+            self._known.remember((record.raw, record.problem), refused, len(record.raw))
         return refused
 
     def _set_aside(self, record: Record, refused: _Refused) -> None:
