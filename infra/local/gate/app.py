@@ -16,6 +16,7 @@ from infra.local.gate.forms import Form
 from infra.local.gate.refusal import LARGEST, Refused, TooLong, denied, mismatch, too_large
 from infra.local.gate.request_types import RequestType, is_ours, type_of
 from infra.local.gate.signatures import Head, Signature
+from infra.local.gate.turns import Turns
 
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -47,6 +48,7 @@ class Gate:
         self, inner: App, keys: Keys, admit: Callable[[Session], None], written: Written, now: Callable[[], datetime]
     ) -> None:
         self._inner, self._keys, self._admit, self._written, self._now = inner, keys, admit, written, now
+        self._turns = Turns()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -90,6 +92,13 @@ class Gate:
         claim = signatures.claimed(head)
         if claim is None:
             raise Refused(403, "AccessDenied", "requests must be signed with the credentials in this stage's env file")
+        if claim.service == "s3" and not claim.token:
+            async with self._turns.one():
+                await self._claimed(claim, head, scope, receive, send)
+        else:
+            await self._claimed(claim, head, scope, receive, send)
+
+    async def _claimed(self, claim: Signature, head: Head, scope: Message, receive: Receive, send: Send) -> None:
         secret = self._secret_of(claim.access_key, claim.token)
         if claim.token and claim.service not in FOR_FUNCTIONS:
             raise denied(f"functions have no access to {claim.service[:40]} here")
