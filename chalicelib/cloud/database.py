@@ -59,7 +59,9 @@ class Session:
         self.broken = False
         self._idle_since: float | None = None  # None while a statement runs
         self._limit = 0  # the statement timeout of the connection in milliseconds; 0 means no limit
+        self._transaction_limit = 0  # the same of the transaction
         self._committed = False  # whether the transaction has been committed with its last statement
+        self._kept: dict[str, str] = {}  # the statements that made what the connection keeps, by its name
 
     def alive(self, *settings: str) -> bool:
         """Return whether the server responds to a ping in time. The ping sets the statement timeout and runs
@@ -124,6 +126,15 @@ class Session:
         """Run `COPY … TO STDOUT` and write each row to `target` as soon as the row arrives."""
         self._guarded(lambda: self._connection.run(sql, stream=target))
 
+    def keep(self, name: str, sql: str) -> None:
+        """Run statements that make something that lasts as long as the connection, such as a temporary table. Do
+        nothing if they were the last such statements for `name`. Must not be called in a transaction, because a
+        rollback would undo the statements."""
+        if self._kept.get(name) != sql:
+            self._kept.pop(name, None)
+            self.run(sql)
+            self._kept[name] = sql
+
     def keep_awake(self, after: float = AWAKE) -> None:
         """Run a statement if there was none for `after` seconds. Do nothing while a statement, such as COPY, runs."""
         if self._idle_since is not None and time.monotonic() - self._idle_since >= after:
@@ -154,7 +165,7 @@ class Session:
         """Commit at the end of the `with` block, or roll back on any exception. `begin` may contain further
         statements, which run at the beginning of the transaction. If the block has called `run_and_commit`, the
         transaction has been committed already."""
-        limit = _statement_timeout()
+        self._transaction_limit = limit = _statement_timeout()
         self._committed = False
         try:
             self.run(f"{begin}; SET LOCAL statement_timeout = {limit}" if limit else begin)
@@ -169,8 +180,10 @@ class Session:
     def renew_time(self) -> None:
         """Set the statement timeout to the time that is left now. The transaction has set this timeout only once, at
         its beginning, which may be long ago."""
-        if limit := _statement_timeout():
+        limit = _statement_timeout()
+        if abs(limit - self._transaction_limit) > _SIMILAR:
             self.run(f"SET LOCAL statement_timeout = {limit}")
+            self._transaction_limit = limit
 
     def rollback(self) -> None:
         """Roll back the transaction. If the rollback fails, the connection counts as broken."""
@@ -250,6 +263,8 @@ class Database:
         try:
             if not session.alive(_NOTICE_A_DEAD_CLIENT):
                 raise DatabaseUnavailable("the database does not respond")
+            if self._purpose.skips_row_triggers:
+                session.run(skipping_row_triggers(for_transaction=False))
             share = self._purpose.share
             if share is not None and not session.scalar(_TAKE_PLACE, share=share, places=_PLACES):
                 raise TooManyConnections("the API uses all connections that it may have")
@@ -269,6 +284,15 @@ def _telling_that_the_result_is_not_known(session: Session) -> Iterator[None]:
         if session.broken and not is_of_a_statement(error.__cause__):
             raise type(error)(f"{error.detail}: whether the change was stored is not known") from error
         raise
+
+
+def skipping_row_triggers(*, for_transaction: bool) -> str:
+    """Return the statement that switches row triggers off if the database role may do that, for the transaction or for
+    the connection. Triggers that are ENABLE ALWAYS still fire."""
+    return (
+        f"SELECT set_config('session_replication_role', 'replica', {for_transaction})"
+        " WHERE has_parameter_privilege('session_replication_role', 'SET')"
+    )
 
 
 def lock_timeout(seconds: float) -> str:

@@ -71,6 +71,11 @@ class SmallObject:
             stream.close()
         return self.again() or stream
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the object is in memory."""
+        return self._first is not None
+
     def again(self) -> ObjectStream | None:
         """Return another stream of the object, or None if the object is not in memory."""
         return None if self._first is None else self._first.repeated(self._body)

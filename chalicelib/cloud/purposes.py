@@ -12,7 +12,7 @@ from chalicelib.core import shares
 
 _APP = "hireflow"
 _INGEST = "ingest"
-_LONG = {_INGEST, "backup", "sweep", "redrive"}  # functions that have at least five minutes
+_LONG = {"backup", "sweep", "redrive"}  # functions that have at least five minutes
 _PATIENCE, _SHORT_PATIENCE = 60.0, 10.0  # seconds
 _TRUST = 1.0  # seconds; so a busy API sends few pings, which would make short requests noticeably slower
 
@@ -22,13 +22,16 @@ class Purpose:
     """Says how connections are used. `name` is their `application_name`. `patience` is the time in seconds to wait for
     a connection if the server has no room for another one. `share` is the largest number of connections with this name;
     None means that there is no limit. For `trust` seconds after a response, a connection is used without a ping. If
-    `prepares` is true, Postgres keeps the statements that a connection sends often."""
+    `prepares` is true, Postgres keeps the statements that a connection sends often. If `skips_row_triggers` is true,
+    the triggers of foreign keys are off: each transaction must check all references itself. Whenever they are switched,
+    Postgres discards all plans of the connection, so to switch them for each load would take longer."""
 
     name: str = _APP
     patience: float = 0.0
     share: int | None = None
     trust: float = 0.0
     prepares: bool = False
+    skips_row_triggers: bool = False
 
 
 ANY = Purpose()
@@ -40,5 +43,6 @@ def of_function(deployed: str, stage: str, connections: int) -> Purpose:
     _, _, function = deployed.removeprefix(f"{_APP}-{stage}").partition("-")
     if not function:
         return Purpose(f"{_APP} api", share=shares.of_api(connections), trust=_TRUST, prepares=True)
-    patience = _PATIENCE if function in _LONG else _SHORT_PATIENCE
-    return Purpose(f"{_APP} files" if function == _INGEST else f"{_APP} schedules", patience)
+    if function == _INGEST:
+        return Purpose(f"{_APP} files", _PATIENCE, trust=_TRUST, prepares=True, skips_row_triggers=True)
+    return Purpose(f"{_APP} schedules", _PATIENCE if function in _LONG else _SHORT_PATIENCE)

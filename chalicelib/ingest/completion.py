@@ -28,7 +28,8 @@ Therefore no reject is reported twice.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TypeVar
 
 from chalicelib.cloud.database import Session, lock_timeout
@@ -40,7 +41,7 @@ from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.merge import Merged
 from chalicelib.ingest.orphan_report import OrphanReport
 from chalicelib.ingest.reject_files import RejectFile
-from chalicelib.ingest.staging import Staged
+from chalicelib.ingest.staging import Outcome, Staged
 from chalicelib.ingest.staleness import is_stale
 from chalicelib.ingest.verdict import FileCounts, verdict
 from chalicelib.loads import claims
@@ -52,13 +53,9 @@ MERGE_TRIES = 4
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a load: its status, its counts, and the verdict if its file was refused."""
-
-    status: str
-    counts: Counts = field(default_factory=Counts)
-    error: str | None = None
+def transaction(session: Session, *statements: str) -> AbstractContextManager[None]:
+    """The transaction that completes a load. `statements` run at its beginning."""
+    return session.transaction("; ".join(("BEGIN", lock_timeout(LOCK_TIMEOUT), *statements)))
 
 
 @dataclass(frozen=True)
@@ -70,26 +67,31 @@ class Completion:
     rejects: RejectFile
 
     def run(self) -> Outcome:
-        """Complete the load.
+        """Complete the load. The caller is in a `transaction`.
 
         Raises ClaimLost, Unavailable, and LoadError if the object no longer exists.
         """
         session, dataset, orphan_count = self.attempt.session, self.attempt.dataset, 0
         relation = self.staged.relation
-        with session.transaction(f"BEGIN; {lock_timeout(LOCK_TIMEOUT)}"):
-            if dataset.references:
-                orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, relation))
-            error = self._verdict(orphan_count)
-            if (orphan_count or error or self.staged.rejected) and is_stale(self.attempt):
-                return self._skip()  # no reject file is needed; `_merge` checks again, with the table locked
-            if error:
-                return self._refuse(error)
-            if orphan_count:
-                self._report_orphans()
-            findings = self._findings()  # other loads should not wait for S3, so the table is not locked yet
-            if self.rejects.is_stored:
-                session.renew_time()
-            return _retried(session, lambda: self._merge(orphan_count, findings))
+        if dataset.references:
+            orphan_count = _retried(
+                session, lambda: orphans.set_apart(session, dataset, relation, kept=self.staged.kept)
+            )
+        error = self._verdict(orphan_count)
+        if (orphan_count or error or self.staged.rejected) and is_stale(self.attempt):
+            return self._skip()  # no reject file is needed; `_merge` checks again, with the table locked
+        if error:
+            return self._refuse(error)
+        if orphan_count:
+            self._report_orphans()
+        findings = self._findings()  # other loads should not wait for S3, so the table is not locked yet
+        if self.rejects.is_stored:
+            session.renew_time()
+        return _retried(session, lambda: self._merge(orphan_count, findings))
+
+    @property
+    def _is_few(self) -> bool:
+        return self.staged.received <= merge.FEW
 
     def _verdict(self, orphan_count: int) -> str | None:
         """Return why the file fails as a whole, or None if it does not. The file of a restore never fails as a whole:
@@ -112,12 +114,12 @@ class Completion:
     def _merge(self, orphan_count: int, findings: Findings) -> Outcome:
         attempt, staged = self.attempt, self.staged
         session, dataset = attempt.session, attempt.dataset
-        merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT)
+        merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT, few=self._is_few)
         if is_stale(attempt):
             return self._skip()
         merged = self._merge_rows()
         if orphan_count:
-            orphans.remember(session, dataset, attempt.claim.load_id, staged.relation)
+            orphans.remember(session, dataset, attempt.claim.load_id, staged.relation, kept=staged.kept)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
         claims.succeed(session, attempt.claim, counts, findings)
         self.rejects.tracked.record(session)
@@ -137,12 +139,12 @@ class Completion:
         """Merge the rows. Delete the orphans with their ids, and resolve the rejects with their ids and the rejects
         that the file is declared to correct."""
         session, dataset, staged = self.attempt.session, self.attempt.dataset, self.staged
-        if staged.received <= merge.FEW:
+        if self._is_few:
             merged = merge.upsert_few(session, dataset, staged.relation)
         else:
             merged = merge.load(session, dataset, staged.relation)
             orphans.forget(session, dataset, staged.table)
-        open_rejects.resolve(session, dataset, staged.table)
+            open_rejects.resolve(session, dataset, staged.table)
         declared, layout = staged.reading.file_format.declared, staged.reading.file_format.layout
         if declared.corrects is not None and layout.line_column:
             open_rejects.correct(session, declared.corrects, staged.table, layout.line_column)
@@ -163,11 +165,12 @@ class Completion:
         """
         dataset, reading, session = self.attempt.dataset, self.staged.reading, self.attempt.session
         columns = [column.name for column, _ in self.staged.relation.references(dataset)]
-        with long_idle(session), self.attempt.opened() as body:
+        idle = nullcontext() if self.staged.kept else long_idle(session)
+        with idle, self.attempt.opened() as body:
             if body.etag != self.staged.etag:  # possible in a bucket without versioning
                 raise StorageUnavailable("the object was overwritten while it was being loaded")
             report = OrphanReport(dataset, reading.seeker(InTime(body.stream)), columns, self.rejects.add)
-            session.copy_out(orphans.listing(columns), report)
+            session.copy_out(orphans.listing(columns, kept=self.staged.kept), report)
 
 
 def _retried(session: Session, step: Callable[[], Result]) -> Result:
@@ -182,6 +185,5 @@ def _retried(session: Session, step: Callable[[], Result]) -> Result:
                 raise
             session.run("ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
         else:
-            session.run("RELEASE SAVEPOINT step")
-            return result
+            return result  # the end of the transaction also ends its savepoints
     raise AssertionError("unreachable")

@@ -70,7 +70,7 @@ def dry_run(
         stager = Stager(table, tokens, sample, dates=declared.dates)
         for _ in stager.run(session):
             pass  # a check does not report progress
-        staging_table.analyze(session)
+        staging_table.analyze(session, table)
         relation = Relation.staged(dataset, reading.file_format.layout, staging_table.TEMPORARY)
         orphans = _Orphans.of(session, dataset, relation) if relation.references(dataset) else None
         orphan_count = orphans.count(session) if orphans else 0

@@ -93,6 +93,11 @@ class FileReading:
         return binary_format(layout) if self._is_avro else text_format(layout)
 
     @property
+    def is_compressed(self) -> bool:
+        """Whether the object may have much more data than bytes."""
+        return self.file_format.container is not Container.TEXT or self.file_format.coding.is_gzipped
+
+    @property
     def has_ranges(self) -> bool:
         """Whether reading can start in the middle of the object (see `Format.has_ranges`)."""
         return self.file_format.has_ranges

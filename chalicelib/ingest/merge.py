@@ -12,11 +12,11 @@ triggers, the triggers run in addition.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from chalicelib.cloud.database import Session, lock_timeout
+from chalicelib.cloud.database import Session, lock_timeout, skipping_row_triggers
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.value_limits import MAX_ID
 from chalicelib.ingest import open_rejects
-from chalicelib.ingest.merge_sql import MergeSql
+from chalicelib.ingest.merge_sql import IS_DIFFERENT, IS_NEW, MergeSql
 from chalicelib.ingest.relation import Relation
 from chalicelib.loads import outcomes
 from chalicelib.loads.outcomes import Counts, Recorded, RequestLoad
@@ -24,19 +24,20 @@ from chalicelib.loads.outcomes import Counts, Recorded, RequestLoad
 # So few rows are merged with a single statement. For them, the planner needs no statistics: to find a row by its id is
 # always right. Each further statement would cost a small file more than it saves.
 FEW = 5_000
-# Without statistics, the planner would read a table of up to some ten thousand rows as a whole, twice for each small
-# file. If these ways to read and to join are off, Postgres finds each row by its id.
-_WAYS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+# The settings for a transaction that merges a few rows. A connection keeps its statements, but by itself Postgres would
+# plan the merge again each time: with the rows that it merges, it expects a lower cost than for any rows. To plan takes
+# longer than to merge a row. A kept plan must also be right after the tables have grown. So it looks up each row in an
+# index, and does not read a whole table or index only because it is small, or because it has no statistics.
+FOR_A_FEW = "SET LOCAL plan_cache_mode = force_generic_plan; " + "; ".join(
+    f"SET LOCAL enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin", "material")
+)
 _COUNTS = "SELECT distinct_ids, updated, inserted FROM _merged"  # of a statement that begins with `_upserting`
 # When the row triggers are switched off, and again when they are back on, Postgres discards the plans of all statements
 # of the connection, also those of the other triggers. For a few rows, to make these plans again takes longer than the
 # row triggers.
 _TRIGGERED = 100
 # The triggers for change tracking and for the summary are ENABLE ALWAYS, so they still fire.
-_SKIP_ROW_TRIGGERS = (
-    "SELECT set_config('session_replication_role', 'replica', true)"
-    " WHERE has_parameter_privilege('session_replication_role', 'SET')"
-)
+_SKIP_ROW_TRIGGERS = skipping_row_triggers(for_transaction=True)
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,11 @@ class Merged:
         )
 
 
-def lock_table(session: Session, dataset: Dataset, *, timeout: float) -> None:
-    """Wait up to `timeout` seconds for the table's lock. Switch row triggers off if the database role may do that.
-    Raises LockTimeout."""
-    session.run(locking(dataset, timeout))
+def lock_table(session: Session, dataset: Dataset, *, timeout: float, few: bool = False) -> None:
+    """Wait up to `timeout` seconds for the table's lock. Switch row triggers off if the database role may do that. With
+    `few`, the transaction also gets the settings FOR_A_FEW. Raises LockTimeout."""
+    statements = locking(dataset, timeout)
+    session.run(f"{FOR_A_FEW}; {statements}" if few else statements)
 
 
 def locking(dataset: Dataset, timeout: float, *, rows: int | None = None) -> str:
@@ -98,14 +100,13 @@ def upsert(session: Session, dataset: Dataset, relation: Relation) -> Merged:
     This is one statement. It also deletes the orphans that have the same ids as the merged rows, because the merged
     rows are newer. The open rejects with these ids stay open. The caller must have locked the parents of all rows.
     """
-    return _merged(session, f"{_upserting(dataset, relation)} {_COUNTS}")
+    return _merged(session, dataset, _upserting(dataset, relation))
 
 
 def upsert_few(session: Session, dataset: Dataset, relation: Relation) -> Merged:
-    """Do the same as `upsert` for at most FEW rows of a staging table."""
-    off, back = ("; ".join(f"SET LOCAL {way} = {value}" for way in _WAYS) for value in ("off", "DEFAULT"))
-    statement = f"{_upserting(dataset, relation, few=True)} {_COUNTS}"
-    return _merged(session, f"{off}; {statement}; {back}")
+    """Do the same as `upsert` for at most FEW rows of a staging table, and resolve the open rejects with their ids. The
+    transaction has the settings FOR_A_FEW."""
+    return _merged(session, dataset, _upserting(dataset, relation, few=True, resolves=True))
 
 
 def upsert_request(
@@ -119,24 +120,25 @@ def upsert_request(
     return load.recorded(run(sql, **params, **load.params))
 
 
-def _merged(session: Session, sql: str) -> Merged:
-    [[distinct, updated, inserted]] = session.run(sql)
+def _merged(session: Session, dataset: Dataset, upserting: str) -> Merged:
+    [[distinct, updated, inserted]] = session.run(f"{upserting} {_COUNTS}", dataset=dataset.name)
     return Merged(distinct, inserted, updated)
 
 
 def _upserting(dataset: Dataset, relation: Relation, *, few: bool = False, resolves: bool = False) -> str:
     """Return the WITH clause that does the work of `upsert`. Its part `_merged` has the counts. `few` says that there
     are at most FEW rows, and that the plan looks up each row in an index. With `resolves`, the open rejects with the
-    ids of the rows are resolved."""
+    ids of the rows are resolved. The statement has the parameter `dataset`."""
     sql = MergeSql(dataset, relation)
     # The array makes Postgres look up each id in the index, also if it planned this when there were few orphans.
     using, is_same = ("", "o.id = ANY (ARRAY(SELECT id FROM _new))") if few else ("USING _new w ", "o.id = w.id")
-    forgetting = f"DELETE FROM orphans o {using}WHERE o.dataset = '{dataset.name}' AND {is_same}"
+    forgetting = f"DELETE FROM orphans o {using}WHERE o.dataset = :dataset AND {is_same}"
     forgotten = f", _forgotten AS ({forgetting})" if dataset.references else ""
-    resolving = f", {open_rejects.resolving(dataset, '_new')}" if resolves else ""
+    resolving = f", {open_rejects.resolving('_new')}" if resolves else ""
     return (
-        f"WITH _new AS MATERIALIZED ({sql.last_rows}), _changed AS ({sql.update('_new')} RETURNING 1),"
-        f" _added AS ({sql.insert('_new')} WHERE {sql.is_new} RETURNING 1){forgotten}{resolving},"
+        f"WITH _new AS MATERIALIZED ({sql.compared_rows}),"
+        f" _changed AS ({sql.update('_new', IS_DIFFERENT)} RETURNING 1),"
+        f" _added AS ({sql.insert('_new')} WHERE {IS_NEW} RETURNING 1){forgotten}{resolving},"
         " _merged AS MATERIALIZED (SELECT (SELECT count(*) FROM _new) AS distinct_ids,"
         " (SELECT count(*) FROM _changed) AS updated,"
         " (SELECT count(*) FROM _added) AS inserted)"

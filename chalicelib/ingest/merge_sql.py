@@ -12,6 +12,8 @@ from functools import cached_property
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.ingest.relation import Relation, flag
 
+IS_NEW, IS_DIFFERENT = "_is_new", "_is_different"  # columns of `compared_rows`; no column of a dataset begins with `_`
+
 
 @dataclass(frozen=True)
 class MergeSql:
@@ -42,17 +44,27 @@ class MergeSql:
         old, new = ", ".join(f"t.{c.quoted}" for c in self.columns), ", ".join(map(self._updated, self.columns))
         return f"({old}) IS DISTINCT FROM ({new})"
 
+    @cached_property
+    def compared_rows(self) -> str:
+        """A query for the last row of every id. It also says of each row whether the table has none with its id, and
+        whether the table has another row with its id."""
+        return (
+            f"SELECT w.*, t.id IS NULL AS {IS_NEW}, t.id = w.id AND {self.differ} AS {IS_DIFFERENT}"
+            f" FROM ({self.last_rows}) w LEFT JOIN {self.dataset.table} t ON t.id = w.id"
+        )
+
     @property
     def is_new(self) -> str:
         """The condition that the table has no row with the id of a new row."""
         return f"NOT EXISTS (SELECT FROM {self.dataset.table} t WHERE t.id = w.id)"
 
-    def update(self, rows: str) -> str:
+    def update(self, rows: str, is_different: str | None = None) -> str:
         """Return the statement that updates the rows that differ. `rows` are the new rows: the name of a query, or a
-        query in parentheses."""
+        query in parentheses. `is_different` is the condition that they differ, if it is known already."""
         # A statement must assign at least one value. If the relation has only ids, no row differs.
         assignments = ", ".join(f"{c.quoted} = {self._updated(c)}" for c in self.columns) or "id = t.id"
-        return f"UPDATE {self.dataset.table} t SET {assignments} FROM {rows} w WHERE t.id = w.id AND {self.differ}"
+        is_different = is_different or self.differ
+        return f"UPDATE {self.dataset.table} t SET {assignments} FROM {rows} w WHERE t.id = w.id AND {is_different}"
 
     def insert(self, rows: str) -> str:
         """Return the statement that inserts all new rows. `rows` is as in `update`."""

@@ -30,7 +30,7 @@ from chalicelib.ingest.handover import NO_HANDOVER, HandoverPolicy
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.reject_limit import UNLIMITED, RejectLimit
 from chalicelib.ingest.resumable import Resumable
-from chalicelib.ingest.staging import Staged, Staging
+from chalicelib.ingest.staging import Outcome, Staged, Staging
 from chalicelib.loads import claims, outcomes
 from chalicelib.loads.claims import Claim
 from chalicelib.loads.object_versions import ObjectCreated
@@ -114,10 +114,9 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
     rejects = RejectFile(attempt.storage.errored, attempt.reported_load, limit=ingestion.reject_limit)
     policy = FailurePolicy(ingestion.database, attempt.claim, rejects, lambda: ended("failed"))
     with policy.applied(), _advising_restores(attempt.claim):
-        staged = _staged(attempt, ingestion.handover, rejects)
-        if staged is None:
+        outcome = _outcome(attempt, ingestion.handover, rejects)
+        if outcome is None:
             return False
-        outcome = Completion(attempt, staged, rejects).run()
         if (attempt.claim.tried_before or rejects.is_stored) and not outcome.counts.rejected:
             rejects.remove()  # this attempt or an earlier one stored rejects that are no longer valid
         work = {"attempt": attempt.claim.attempt, "seconds": round(attempt.work_time.seconds(), 3)}
@@ -141,8 +140,13 @@ def _advising_restores(claim: Claim) -> Iterator[None]:
         raise LoadError(f"{error.detail}; {advice}") from error
 
 
-def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> Staged | None:
-    """Stage a small object with AtOnce, and a large object with Resumable. Return None if the load was handed over."""
+def _outcome(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> Outcome | None:
+    """Stage an object with AtOnce, or a large object with Resumable, and complete its load. Return None if the load was
+    handed over."""
+
+    def complete(staged: Staged) -> Outcome:
+        return Completion(attempt, staged, rejects).run()
+
     with attempt.opened() as body:
         reading = _understood(attempt, body)
         if not reading.is_own_backup:
@@ -151,9 +155,9 @@ def _staged(attempt: Attempt, policy: HandoverPolicy, rejects: RejectFile) -> St
             claims.describe(attempt.session, attempt.claim, *stored)
         if body.size < policy.from_bytes:
             staging: Staging = AtOnce(attempt, reading, body)
-            return staging.run(rejects)
+            return staging.run(rejects, complete)
     staging = Resumable(attempt, reading, body.etag, policy)
-    return staging.run(rejects)
+    return staging.run(rejects, complete)
 
 
 def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:

@@ -51,19 +51,19 @@ def resolve(session: Session, dataset: Dataset, table: str) -> None:
     """Resolve the rejects that have the same ids as valid rows in `table`. The caller must be in the transaction that
     merges these rows."""
     if session.scalar("SELECT EXISTS (SELECT FROM open_rejects WHERE dataset = :dataset)", dataset=dataset.name):
-        session.run(f"WITH {_resolving(dataset, f'IN (SELECT id FROM {table})')} SELECT")
+        session.run(f"WITH {_resolving(f'IN (SELECT id FROM {table})')} SELECT", dataset=dataset.name)
 
 
-def resolving(dataset: Dataset, rows: str) -> str:
+def resolving(rows: str) -> str:
     """Return the part of a WITH clause that does the work of `resolve` for a few rows. `rows` is another part of the
-    clause."""
+    clause. The statement has the parameter `dataset`."""
     # The array makes Postgres look up each id in the index. A join might read all open rejects of the dataset.
-    return _resolving(dataset, f"= ANY (ARRAY(SELECT id FROM {rows}))")
+    return _resolving(f"= ANY (ARRAY(SELECT id FROM {rows}))")
 
 
-def _resolving(dataset: Dataset, is_merged: str) -> str:
+def _resolving(is_merged: str) -> str:
     return (
-        f"corrected AS (DELETE FROM open_rejects o WHERE o.dataset = '{dataset.name}' AND o.id {is_merged}"
+        f"corrected AS (DELETE FROM open_rejects o WHERE o.dataset = :dataset AND o.id {is_merged}"
         f" RETURNING o.load_id), {_counting('corrected')}"
     )
 

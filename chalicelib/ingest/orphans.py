@@ -29,25 +29,47 @@ REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the lock of 
 _HEALING = "_healing"  # the temporary table with the orphans that are to be loaded
 
 
-def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
-    """Move the rows of a relation that lack a parent to the temporary table `_missing`, and lock the parents of all
-    other rows. If no row lacks a parent, the table is not created. The source of the relation is a table. For each
-    reference, `_missing` has a column `_no_<column>`, which is true if this parent does not exist. Returns the number
-    of moved rows. Must be called in the load's transaction."""
+def set_apart(session: Session, dataset: Dataset, relation: Relation, *, kept: bool = False) -> int:
+    """Move the rows of a relation that lack a parent to the table `missing(kept)`, and lock the parents of all other
+    rows. The source of the relation is a table. Returns the number of moved rows. Must be called in the load's
+    transaction.
+
+    If the connection does not keep the table, this function creates it, unless no row lacks a parent."""
     conditions = parents.absent(session, dataset, relation, lock=True)
     if not conditions:  # all rows leave out all references
         return 0
     orphans = f"FROM {relation.source} s WHERE s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
-    # Most files have no orphans. A table would cost a small file more than this look, and grow the catalogs.
+    flags = ", ".join(f"{conditions.get(c.name, 'false')} AS {_absence(c.name)}" for c, _ in dataset.references)
+    if kept:
+        moved = f"WITH moved AS (DELETE {orphans} RETURNING s.*, {flags})"
+        return session.affected(f"{moved} INSERT INTO {missing(kept=True)} SELECT * FROM moved")
+    # Most files have no orphans. A table would cost a file more than this look, and grow the catalogs.
     if not session.scalar(f"SELECT EXISTS (SELECT {orphans})"):
         return 0
-    flags = ", ".join(f"{condition} AS {_absence(name)}" for name, condition in conditions.items())
+    table = missing(kept=False)
     count = session.affected(
-        f"CREATE TEMP TABLE _missing ON COMMIT DROP AS SELECT s.ctid AS _place, s.*, {flags} {orphans}"
+        f"CREATE TEMP TABLE {table} ON COMMIT DROP AS SELECT s.ctid AS _place, s.*, {flags} {orphans}"
     )
-    statistics = "ANALYZE _missing; " if count > FEW else ""
-    session.run(f"{statistics}DELETE FROM {relation.source} s USING _missing m WHERE s.ctid = m._place")
+    statistics = f"ANALYZE {table}; " if count > FEW else ""
+    session.run(f"{statistics}DELETE FROM {relation.source} s USING {table} m WHERE s.ctid = m._place")
     return count
+
+
+def missing(*, kept: bool = False) -> str:
+    """Return the name of the temporary table of the rows that lack a parent. The connection keeps it, or it lasts as
+    long as the transaction. For each reference, the table has a column `_no_<column>`, which is true if this parent
+    does not exist."""
+    return "_kept_missing" if kept else "_missing"
+
+
+def keeping(dataset: Dataset, source: str) -> str:
+    """Return the statements that create the table that the connection keeps. `source` is the staging table."""
+    table = missing(kept=True)
+    flags = "".join(f", false AS {_absence(column.name)}" for column, _ in dataset.references)
+    return (
+        f"DROP TABLE IF EXISTS {table};"
+        f" CREATE TEMP TABLE {table} ON COMMIT DELETE ROWS AS SELECT s.*{flags} FROM {source} s"
+    )
 
 
 def _absence(reference: str) -> str:
@@ -56,25 +78,27 @@ def _absence(reference: str) -> str:
     return f"_no_{reference}"
 
 
-def listing(columns: Iterable[str]) -> str:
-    """Return the COPY statement of the table `_missing` for an OrphanReport about these columns."""
+def listing(columns: Iterable[str], *, kept: bool = False) -> str:
+    """Return the COPY statement of the table `missing(kept)` for an OrphanReport about these columns."""
     ids = ", ".join(f'CASE WHEN {_absence(name)} THEN "{name}" END' for name in columns)
-    return f"COPY (SELECT seq, {ids} FROM _missing ORDER BY seq) TO STDOUT"
+    return f"COPY (SELECT seq, {ids} FROM {missing(kept=kept)} ORDER BY seq) TO STDOUT"
 
 
-def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation) -> None:
-    """Store the rows of `_missing` as orphans of a load. An orphan has the columns of `relation`, except for the
+def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation, *, kept: bool = False) -> None:
+    """Store the rows of `missing(kept)` as orphans of a load. An orphan has the columns of `relation`, except for the
     columns that it leaves out. Only the last row of each id is stored. No row of an id is stored if `relation` has a
     valid row with this id that comes later in the file. Must be called in the load's transaction."""
     session.run(
         f"""
         INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
-        SELECT DISTINCT ON (id) '{dataset.name}', id, {load_id}, {_as_json(relation)}, now() FROM _missing m
+        SELECT DISTINCT ON (id) '{dataset.name}', id, CAST(:load_id AS bigint), {_as_json(relation)}, now()
+        FROM {missing(kept=kept)} m
         WHERE NOT EXISTS (SELECT FROM {relation.source} s WHERE s.id = m.id AND s.seq > m.seq)
         ORDER BY id, seq DESC
         ON CONFLICT (dataset, id) DO UPDATE
         SET load_id = excluded.load_id, "row" = excluded."row", rejected_at = excluded.rejected_at
-        """
+        """,
+        load_id=load_id,
     )
 
 

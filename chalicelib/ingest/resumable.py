@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chalicelib.core.reasons import Problem
+from chalicelib.ingest import completion
 from chalicelib.ingest.attempt import Attempt
 from chalicelib.ingest.durable_tables import DurableTables, Progress
 from chalicelib.ingest.file_reading import FileReading
@@ -21,7 +22,7 @@ from chalicelib.ingest.reject_limit import Room
 from chalicelib.ingest.reject_lines import RejectLines
 from chalicelib.ingest.rejects import Reasons, Reject
 from chalicelib.ingest.stager import Portion, Stager
-from chalicelib.ingest.staging import Staged
+from chalicelib.ingest.staging import Complete, Outcome, Staged
 from chalicelib.ingest.staging_table import StagingTable
 from chalicelib.loads import claims
 
@@ -63,8 +64,15 @@ class Resumable:
         layout = reading.file_format.layout
         self._tables = DurableTables(attempt.session, attempt.claim.load_id, attempt.dataset, layout)
 
-    def run(self, rejects: RejectFile) -> Staged | None:
-        """Stage the object, as `Staging.run` describes."""
+    def run(self, rejects: RejectFile, complete: Complete) -> Outcome | None:
+        """Stage the object, and complete its load, as `Staging.run` describes."""
+        staged = self._staged(rejects)
+        if staged is None:
+            return None
+        with completion.transaction(self._attempt.session):
+            return complete(staged)
+
+    def _staged(self, rejects: RejectFile) -> Staged | None:
         tables, (pause_at, merge_until) = self._tables, self._policy.deadlines()
         progress = tables.prepare(self._etag)
         self._attempt.work_time.resume(progress.seconds)

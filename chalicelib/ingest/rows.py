@@ -24,13 +24,6 @@ from chalicelib.loads.outcomes import Counts, Recorded, RequestLoad
 _log = logging.getLogger("hireflow.ingest")
 LOCK_TIMEOUT = 10.0  # seconds that a request waits for all its locks together
 TRIES = 4
-# A connection of the API keeps its statements, but by itself Postgres would plan the merge again for each request: with
-# the rows of the request, it expects a lower cost than for any rows. To plan takes longer than to merge a row. A kept
-# plan must also be right after the tables have grown. So it looks up each row in an index, and does not read a whole
-# table or index only because it is small.
-_KEEP_PLANS = "SET LOCAL plan_cache_mode = force_generic_plan; " + "; ".join(
-    f"SET LOCAL enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin", "material")
-)
 
 
 @dataclass(frozen=True)
@@ -137,7 +130,7 @@ class _Request:
         for attempt in range(1, TRIES + 1):
             try:
                 locking = merge.locking(self.dataset, self.patience.left(), rows=len(self.rows))
-                with self.session.transaction(f"BEGIN; {_KEEP_PLANS}; {locking}"):
+                with self.session.transaction(f"BEGIN; {merge.FOR_A_FEW}; {locking}"):
                     return self._upload_once()
             except Conflict:
                 if attempt == TRIES:

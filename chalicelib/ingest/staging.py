@@ -5,19 +5,21 @@ which the merge takes the valid rows.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.relation import Relation
+from chalicelib.loads.outcomes import Counts
 
 
 @dataclass(frozen=True)
 class Staged:
     """An object that was read to its end. `etag` is the object's ETag in S3. `table` is the staging table. `discard`
-    drops `table`, in the transaction of the merge."""
+    drops `table`, in the transaction of the merge. `kept` is true if the connection keeps the table. Then `discard`
+    does nothing, and the object is in memory."""
 
     etag: str
     table: str
@@ -26,6 +28,7 @@ class Staged:
     rejected: int
     oddities: Oddities
     discard: Callable[[], None]
+    kept: bool = False
 
     @property
     def relation(self) -> Relation:
@@ -33,11 +36,24 @@ class Staged:
         return Relation.staged(self.reading.dataset, self.reading.file_format.layout, self.table)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a load: its status, its counts, and the verdict if its file was refused."""
+
+    status: str
+    counts: Counts = field(default_factory=Counts)
+    error: str | None = None
+
+
+Complete = Callable[[Staged], Outcome]  # completes a staged load, in the transaction of the staging
+
+
 class Staging(Protocol):
     """One of the ways of staging."""
 
-    def run(self, rejects: RejectFile) -> Staged | None:
-        """Stage the object, and report the rows that break a rule. Return None if the load was handed over.
+    def run(self, rejects: RejectFile, complete: Complete) -> Outcome | None:
+        """Stage the object, report the rows that break a rule, and complete the load in a transaction. Return None if
+        the load was handed over.
 
         Raises ClaimLost, Unavailable, or LoadError if the object cannot be loaded.
         """

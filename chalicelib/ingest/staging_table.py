@@ -14,7 +14,10 @@ from chalicelib.core.dataset import Dataset
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.pg_copy import CopyFormat
 
-TEMPORARY = "_staging"  # the temporary staging table of a connection; no dataset has this name
+TEMPORARY = "_staging"  # the temporary staging table of a load; no dataset has this name
+# The staging table that a connection keeps for small objects. To create and to drop a table would take Postgres as long
+# as to copy a thousand rows. The table loses its rows at the end of each transaction.
+KEPT = "_kept_staging"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class StagingTable:
     dataset: Dataset
     copy_format: CopyFormat
     name: str = TEMPORARY
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the connection keeps the table."""
+        return self.name == KEPT
 
     @property
     def layout(self) -> CsvLayout:
@@ -52,9 +60,17 @@ def creation(table: StagingTable, on_commit: str = "PRESERVE ROWS") -> str:
     """Return the statements of `create`, so that a caller can send them together with other statements."""
     columns = ", ".join(f"{name} {kind}" for name, kind in _columns(table.dataset, table.layout))
     return (
-        f"DROP TABLE IF EXISTS {TEMPORARY}; CREATE TEMP TABLE {TEMPORARY}"
+        f"DROP TABLE IF EXISTS {table.name}; CREATE TEMP TABLE {table.name}"
         f" (seq integer GENERATED ALWAYS AS IDENTITY (CACHE 1000), {columns}) ON COMMIT {on_commit}"
     )
+
+
+def keep(session: Session, table: StagingTable, others: str) -> str:
+    """Create the temporary table KEPT, and run the statements `others`, if the connection does not have the table with
+    these columns yet. Return the statement that begins its sequence numbers again. The caller runs this statement first
+    in the transaction of each load."""
+    session.keep(KEPT, f"{creation(table, on_commit='DELETE ROWS')}; {others}")
+    return f"SELECT setval('pg_temp.{KEPT}_seq_seq', 1, false)"
 
 
 def _columns(dataset: Dataset, layout: CsvLayout) -> Iterator[tuple[str, str]]:
@@ -68,11 +84,13 @@ def _columns(dataset: Dataset, layout: CsvLayout) -> Iterator[tuple[str, str]]:
             yield dataset.columns[position].quoted, dataset.columns[position].kind.sql
 
 
-def analyze(session: Session) -> None:
-    """Give the planner statistics of the temporary table. A small sample is enough, because the planner has to choose
+def analyze(session: Session, table: StagingTable) -> None:
+    """Give the planner statistics of a temporary table. A small sample is enough, because the planner has to choose
     between only a few ways to join the table."""
-    session.run(f"SET default_statistics_target = 10; ANALYZE {TEMPORARY}; RESET default_statistics_target")
+    session.run(f"SET default_statistics_target = 10; ANALYZE {table.name}; RESET default_statistics_target")
 
 
-def drop(session: Session) -> None:
-    session.run(f"DROP TABLE IF EXISTS {TEMPORARY}")
+def discard(session: Session, table: StagingTable) -> None:
+    """Drop a temporary table, unless the connection keeps it."""
+    if not table.is_kept:
+        session.run(f"DROP TABLE IF EXISTS {table.name}")

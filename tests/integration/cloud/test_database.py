@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pg8000.exceptions import DatabaseError
 
-from chalicelib.cloud.database import Database
+from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.wire import verifying_tls
 from chalicelib.core import deadline
 from chalicelib.core.errors import DatabaseUnavailable, OutOfTime
@@ -286,6 +286,34 @@ def test_a_statement_that_fails_before_its_commit_has_a_known_outcome(database: 
         with pytest.raises(DatabaseUnavailable) as raised, session.transaction():
             session.run_and_commit("SELECT pg_temp.fill(:i)", i=1)
     assert raised.value.detail == "the disk of the database is full"
+
+
+def test_a_connection_keeps_what_it_has_made_until_it_is_made_in_another_way(database: Database) -> None:
+    def kept(session: Session, columns: str) -> list[list[object]]:
+        session.keep("table", f"DROP TABLE IF EXISTS kept; CREATE TEMP TABLE kept ({columns})")
+        session.run("INSERT INTO kept DEFAULT VALUES")
+        return session.run("SELECT * FROM kept")
+
+    with database.session() as session:
+        assert kept(session, "id int") == [[None]]
+        assert kept(session, "id int") == [[None], [None]]
+        assert kept(session, "id int, name text") == [[None, None]]
+        with pytest.raises(DatabaseError):
+            session.keep("table", "DROP TABLE kept; CREATE TEMP TABLE kept (no type)")
+        assert kept(session, "id int, name text") == [[None, None]]
+        session.broken = True
+    with database.session() as session:
+        assert kept(session, "id int") == [[None]]
+
+
+def test_the_time_of_a_transaction_is_renewed_only_if_it_has_changed(database: Database) -> None:
+    with database.session() as session, deadline.within(60), session.transaction():
+        before = session.scalar("SHOW statement_timeout")
+        session.renew_time()
+        assert session.scalar("SHOW statement_timeout") == before
+        with deadline.within(20):
+            session.renew_time()
+            assert session.scalar("SHOW statement_timeout") != before
 
 
 def test_a_connection_is_kept_awake_between_statements_but_not_during_one(database: Database) -> None:

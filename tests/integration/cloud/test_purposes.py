@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from chalicelib.core.errors import DatabaseUnavailable, TooManyConnections
 from chalicelib.migrations.migrate import upgrade
 from infra.local import provision
 from infra.local.postgres import Postgres
+from infra.local.provision import connect
 
 FILES = Purpose("hireflow files", patience=30)
 SECONDS = 30  # the longest wait of a test
@@ -48,6 +50,26 @@ def test_postgres_shows_the_purpose_of_a_connection(url: str) -> None:
         assert (
             session.scalar("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()") == FILES.name
         )
+
+
+@pytest.mark.parametrize(("may_skip", "role"), [(True, "replica"), (False, "origin")])
+def test_a_connection_of_files_skips_row_triggers_if_the_database_role_may(
+    postgres: Postgres, url: str, may_skip: bool, role: str
+) -> None:
+    right = "SET ON PARAMETER session_replication_role"
+    user = postgres.role.of_functions().user
+    with connect(postgres.superuser_url) as admin:
+        admin.run(f"GRANT {right} TO {user}" if may_skip else f"REVOKE {right} FROM {user}")
+    try:
+        with held(url, replace(FILES, skips_row_triggers=True)) as session:
+            with session.transaction():
+                session.run("SELECT")
+            assert session.scalar("SHOW session_replication_role") == role
+        with held(url, FILES) as session:
+            assert session.scalar("SHOW session_replication_role") == "origin"
+    finally:
+        with connect(postgres.superuser_url) as admin:
+            admin.run(f"GRANT {right} TO {user}")
 
 
 def refusals(postgres: Postgres) -> int:

@@ -37,7 +37,7 @@ def test_a_request_looks_up_open_rejects_by_the_ids_of_its_rows(database: Databa
             "INSERT INTO open_rejects (load_id, place, dataset, id, waits)"
             " SELECT (SELECT max(id) FROM loads), g, 'jobs', g, false FROM generate_series(1, 20000) g"
         )
-        resolving = open_rejects.resolving(DATASETS["jobs"], "_new")
-        plan = session.run(f"EXPLAIN WITH _new AS MATERIALIZED (SELECT 1 AS id), {resolving} SELECT")
+        resolving = open_rejects.resolving("_new")
+        plan = session.run(f"EXPLAIN WITH _new AS MATERIALIZED (SELECT 1 AS id), {resolving} SELECT", dataset="jobs")
         lines = "\n".join(line for [line] in plan)
     assert "AND (id = ANY" in lines, lines

@@ -16,13 +16,13 @@ from chalicelib.core.streams import Peekable
 from chalicelib.ingest import dryrun, reject_csv
 from chalicelib.ingest.at_once import AtOnce
 from chalicelib.ingest.attempt import Attempt
-from chalicelib.ingest.completion import Completion, Outcome
+from chalicelib.ingest.completion import Completion
 from chalicelib.ingest.events import created_objects
 from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.handover import HandoverPolicy
 from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.resumable import Resumable
-from chalicelib.ingest.staging import Staging
+from chalicelib.ingest.staging import Outcome, Staged, Staging
 from chalicelib.loads import claims, history
 from tests.integration.landing import Landing, Row, landing
 from tests.integration.shop import ORDERS, USERS, Shop, shop
@@ -34,7 +34,7 @@ NEW: Row = {**dict.fromkeys(ORDERS.column_names[1:]), "select": SELECT, "default
 KNOWN: Row = {"user": 1, "select": "mine", "default": "own", "place": "here", "from": 2}
 # The same table in a release in which a row may leave out no column.
 EARLIER = Dataset("order", "order_row", ORDERS.columns[:2])
-Staged = Callable[[Attempt, FileReading, Any], Staging]
+Way = Callable[[Attempt, FileReading, Any], Staging]
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,17 @@ class Loader:
             assert claim is not None
             attempt = Attempt(session, self.landing.s3.storage, claim, created, dataset)
             rejects = RejectFile(attempt.storage.errored, attempt.reported_load)
+
+            def complete(staged: Staged) -> Outcome:
+                return Completion(attempt, staged, rejects).run()
+
             try:
                 with attempt.opened() as body:
                     reading = FileReading.of_file(dataset, body.stream, Declarations.of(body.metadata))
                     staging: Staging = (
                         Resumable(attempt, reading, body.etag, policy) if portion else AtOnce(attempt, reading, body)
                     )
-                    staged = staging.run(rejects)
-                return Completion(attempt, staged, rejects).run() if staged else None
+                    return staging.run(rejects, complete)
             finally:
                 claims.release(session, claim.load_id)
 

@@ -40,6 +40,16 @@ def test_a_process_that_is_no_function_serves_the_api() -> None:
     assert of_function("", "local", 7) == Purpose("hireflow api", share=shares.of_api(7), trust=1.0, prepares=True)
 
 
+def test_only_connections_of_files_skip_row_triggers() -> None:
+    """Requests are merged with the triggers, which check each reference once more."""
+    purposes = {name: of_function(deployed_name("prod", name), "prod", CONNECTIONS) for name in TIMEOUTS}
+    assert [name for name, purpose in purposes.items() if purpose.skips_row_triggers] == ["ingest"]
+    assert {name for name, purpose in purposes.items() if purpose.prepares and purpose.trust} == {
+        "ingest",
+        "api_handler",
+    }
+
+
 def test_all_functions_are_counted() -> None:
     assert len(TIMEOUTS.keys() - {"api_handler", "ingest", "migrate", "verify"}) == shares.OTHERS
 
