@@ -119,6 +119,8 @@ class Completion:
             return self._skip()
         merged = self._merge_rows()
         if orphan_count:
+            if self._is_few:
+                merge.plan_as_usual(session)  # two lists of thousands of rows are compared, and none has an index
             orphans.remember(session, dataset, attempt.claim.load_id, staged.relation, kept=staged.kept)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
         claims.succeed(session, attempt.claim, counts, findings)

@@ -28,9 +28,9 @@ FEW = 5_000
 # plan the merge again each time: with the rows that it merges, it expects a lower cost than for any rows. To plan takes
 # longer than to merge a row. A kept plan must also be right after the tables have grown. So it looks up each row in an
 # index, and does not read a whole table or index only because it is small, or because it has no statistics.
-FOR_A_FEW = "SET LOCAL plan_cache_mode = force_generic_plan; " + "; ".join(
-    f"SET LOCAL enable_{way} = off" for way in ("seqscan", "hashjoin", "mergejoin", "material")
-)
+_WAYS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material")
+FOR_A_FEW = "; ".join(("SET LOCAL plan_cache_mode = force_generic_plan", *(f"SET LOCAL {way} = off" for way in _WAYS)))
+_AS_USUAL = "; ".join(f"SET LOCAL {name} = DEFAULT" for name in ("plan_cache_mode", *_WAYS))
 _COUNTS = "SELECT distinct_ids, updated, inserted FROM _merged"  # of a statement that begins with `_upserting`
 # When the row triggers are switched off, and again when they are back on, Postgres discards the plans of all statements
 # of the connection, also those of the other triggers. For a few rows, to make these plans again takes longer than the
@@ -80,6 +80,11 @@ def locking(dataset: Dataset, timeout: float, *, rows: int | None = None) -> str
     if rows is not None and rows <= _TRIGGERED:
         return locking
     return f"{locking} {_SKIP_ROW_TRIGGERS}"
+
+
+def plan_as_usual(session: Session) -> None:
+    """Undo the settings FOR_A_FEW for the rest of the transaction."""
+    session.run(_AS_USUAL)
 
 
 def skip_row_triggers(session: Session) -> None:

@@ -159,13 +159,14 @@ def test_the_next_small_file_creates_no_table(landing: Landing, database_url: st
     watched.close()
     *loading, _, _ = "; ".join(watched.statements).partition("CREATE TEMP TABLE _healing")
     assert "_kept_missing" in loading[0]
+    assert 0 < loading[0].find("enable_hashjoin = DEFAULT") < loading[0].find("INSERT INTO orphans")
     assert "CREATE" not in loading[0]
     assert landing.rows("SELECT id FROM hired_employees ORDER BY id") == [(1,), (4,), (7,)]
     assert landing.rows("SELECT id FROM orphans ORDER BY id") == [(2,), (5,), (8,)]
 
 
 def test_a_small_file_finds_the_rows_of_a_larger_table_by_their_ids(database: Database) -> None:
-    jobs, ways = DATASETS["jobs"], ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+    jobs, names = DATASETS["jobs"], ("enable_seqscan", "enable_hashjoin", "enable_material", "plan_cache_mode")
     with database.session() as session:
         session.run("INSERT INTO jobs SELECT g, 'j' || g FROM generate_series(1, 20000) g; ANALYZE jobs")
         session.run("CREATE TEMP TABLE staged (seq integer GENERATED ALWAYS AS IDENTITY, id integer, job text)")
@@ -174,7 +175,8 @@ def test_a_small_file_finds_the_rows_of_a_larger_table_by_their_ids(database: Da
             merge.lock_table(session, jobs, timeout=5, few=True)
             assert merge.upsert_few(session, jobs, Relation("staged", ("id", "job"))) == Merged(1000, 500, 500)
             assert session.scalar("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'jobs'") == 0
-        assert [session.scalar(f"SHOW {way}") for way in ways] == ["on"] * 3
+            merge.plan_as_usual(session)
+            assert [session.scalar(f"SHOW {name}") for name in names] == ["on", "on", "on", "auto"]
 
 
 def test_no_load_waits_while_another_one_stores_its_reject_file(landing: Landing, database_url: str) -> None:
