@@ -20,7 +20,7 @@ from infra.deploy.target import Target
 INGEST, API = "ingest", "api_handler"
 _FEWEST = {INGEST: 5, API: 20}  # a smaller limit would do more harm than a burst
 _LEFT = 100  # Lambda does not reserve the last 100 executions of an account. A new account may have a quota of only 10
-_API_OF_CORE = 8  # workers for each core; a worker waits for the database most of the time
+_INGEST_OF_CORE, _API_OF_CORE = 2, 8  # workers for each core; a worker waits for the database most of the time
 _QUOTA = "Service Quotas L-B99A9384"  # the quota "Concurrent executions" of Lambda
 
 
@@ -57,8 +57,7 @@ def of_machine(connections: int, others: Collection[str], cores: int) -> dict[st
     """
     of_others = shares.OF_OTHERS if connections > shares.OF_OTHERS * (len(others) + 2) else 1
     free = max(connections - 1 - of_others * len(others), 2)
-    # Loads of one dataset wait for each other. With many workers, the load for which they wait gets less of a core.
-    ingest = min(cores + 1, shares.FILES, free // 2)
+    ingest = min(_INGEST_OF_CORE * cores, shares.FILES, free // 2)
     return {INGEST: ingest, API: min(_API_OF_CORE * cores, free - ingest), **dict.fromkeys(others, of_others)}
 
 

@@ -82,7 +82,8 @@ class Gate:
                 await self._pass(_unsigned(scope), receive, _of_rules(head, send, preflight=True), Unchecked())
             case RequestType.FORM:
                 form = Form(head.header("content-type"), scope["path"].strip("/"), self._secret_of, self._now())
-                await self._pass(_unsigned(scope), receive, _of_rules(head, send), form)
+                async with self._turns.one():
+                    await self._pass(_unsigned(scope), receive, _of_rules(head, send), form)
             case RequestType.CONFIRMATION:
                 await self._pass(_unsigned(scope), receive, _without_cors(send), Unchecked())
             case RequestType.AWS:

@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from infra.local.gate.bodies import Message
-from infra.local.gate.turns import Turns
+from infra.local.gate.turns import ROUNDS, Turns
 from tests.asgi import HOST, KEYS, GateClient, scope_of_signed
 
 FUNCTION = KEYS.session("arn:aws:lambda:us-east-1:000000000000:function:f", "arn:aws:iam::000000000000:role/r")
@@ -27,7 +27,7 @@ async def rounds(number: int) -> None:
 
 
 def test_in_one_round_at_most_one_request_is_served_and_the_first_comes_first() -> None:
-    turns, served = Turns(longest=SECONDS), list[int]()
+    turns, served = Turns(), list[int]()
 
     async def request(number: int) -> None:
         async with turns.one():
@@ -47,17 +47,24 @@ def test_in_one_round_at_most_one_request_is_served_and_the_first_comes_first() 
 
 
 def test_a_slow_request_does_not_hold_up_the_next_one() -> None:
-    turns, never = Turns(longest=0.001), asyncio.Event()
+    turns, never, passed = Turns(), asyncio.Event(), list[int]()
 
     async def slow() -> None:
         async with turns.one():
             await never.wait()
 
+    async def count() -> None:
+        while True:
+            passed.append(await asyncio.sleep(0, 1))
+
     async def both() -> None:
-        first = [asyncio.create_task(slow()) for _ in range(3)]
-        await rounds(3)
+        first = [asyncio.create_task(slow()) for _ in range(100)]
+        await rounds(1)
+        counted = asyncio.create_task(count())
         async with turns.one():
+            assert len(passed) < 100 * 2 * ROUNDS
             never.set()
+        counted.cancel()
         await asyncio.gather(*first)
         async with turns.one():  # each turn has ended once
             pass
@@ -67,7 +74,7 @@ def test_a_slow_request_does_not_hold_up_the_next_one() -> None:
 
 @pytest.mark.parametrize("has_turn", [True, False])
 def test_a_cancelled_request_gives_its_turn_to_the_next_one(has_turn: bool) -> None:
-    turns, never = Turns(longest=SECONDS), asyncio.Event()
+    turns, never = Turns(rounds=10**9), asyncio.Event()
 
     async def slow() -> None:
         async with turns.one():
