@@ -74,6 +74,11 @@ class Session:
         self.broken = True
         return False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no transaction is open."""
+        return self._connection.is_idle
+
     def needs_no_ping(self, trust: float) -> bool:
         """Return whether the server responded less than `trust` seconds ago, has not ended the connection since, and
         still has a suitable statement timeout."""
@@ -170,12 +175,12 @@ class Session:
         try:
             self.run(f"{begin}; SET LOCAL statement_timeout = {limit}" if limit else begin)
             yield
+            if not self._committed:
+                with _telling_that_the_result_is_not_known(self):
+                    self.run("COMMIT")
         except BaseException:
-            self.rollback()
+            self.rollback()  # also after COMMIT: it is not sent if the deadline has passed
             raise
-        if not self._committed:
-            with _telling_that_the_result_is_not_known(self):
-                self.run("COMMIT")
 
     def renew_time(self) -> None:
         """Set the statement timeout to the time that is left now. The transaction has set this timeout only once, at
@@ -224,9 +229,9 @@ class Database:
     def session(self) -> Iterator[Session]:
         """Lend the connection of this process to one caller at a time.
 
-        A connection that has broken is not used again. Before the connection is lent, a ping finds out whether the
-        connection broke while it was idle. The API sends no ping if it has just used the connection. A broken
-        connection is replaced.
+        A connection that has broken, or that is still in a transaction, is not used again. Before the connection is
+        lent, a ping finds out whether the connection broke while it was idle. The API sends no ping if it has just used
+        the connection. A broken connection is replaced.
         """
         session = self._alive()
         try:
@@ -254,7 +259,9 @@ class Database:
         return self._session
 
     def _is_usable(self, session: Session) -> bool:
-        return not session.broken and (session.needs_no_ping(self._purpose.trust) or session.alive())
+        if session.broken or not session.is_idle:
+            return False
+        return session.needs_no_ping(self._purpose.trust) or session.alive()
 
     def _connect(self) -> Session:
         """Return a new session. Raises DatabaseUnavailable, and TooManyConnections if there is no room for another

@@ -44,5 +44,5 @@ def of_function(deployed: str, stage: str, connections: int) -> Purpose:
     if not function:
         return Purpose(f"{_APP} api", share=shares.of_api(connections), trust=_TRUST, prepares=True)
     if function == _INGEST:
-        return Purpose(f"{_APP} files", _PATIENCE, trust=_TRUST, prepares=True, skips_row_triggers=True)
+        return Purpose(f"{_APP} files", _PATIENCE, prepares=True, skips_row_triggers=True)
     return Purpose(f"{_APP} schedules", _PATIENCE if function in _LONG else _SHORT_PATIENCE)

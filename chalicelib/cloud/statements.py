@@ -40,6 +40,11 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
         """Let Postgres keep statements under these names from now on."""
         self._names = names
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no transaction is open."""
+        return bool(self._transaction_status == _IDLE)
+
     def run(self, sql: str, stream: Any = None, **params: Any) -> Any:
         if not params and stream is None:
             return super().run(sql)
@@ -72,7 +77,7 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
             if is_outdated(error):
                 self._names.forget()
                 # In a transaction, the transaction has failed. If its commit has failed, there is no transaction now.
-                if self._transaction_status == _IDLE and not self._commits:
+                if self.is_idle and not self._commits:
                     return self._prepared(self._names, name.text, statement, texts)
             raise
 

@@ -288,6 +288,33 @@ def test_a_statement_that_fails_before_its_commit_has_a_known_outcome(database: 
     assert raised.value.detail == "the disk of the database is full"
 
 
+def test_a_transaction_whose_time_is_up_before_its_commit_is_rolled_back(database: Database) -> None:
+    """The deadline passes while no statement runs, so Postgres cannot notice it."""
+
+    def too_slow(session: Session) -> None:
+        with deadline.within(0.2), session.transaction():
+            session.run("INSERT INTO late VALUES (1)")
+            while not deadline.passed():
+                time.sleep(0.01)
+
+    with database.session() as session:
+        session.run("CREATE TABLE late (id int)")
+        with pytest.raises(OutOfTime):
+            too_slow(session)
+        assert session.is_idle
+        assert session.run("SELECT * FROM late") == []
+        session.run("DROP TABLE late")
+
+
+def test_a_connection_in_a_transaction_is_not_lent_again(database: Database) -> None:
+    with database.session() as session:
+        before = session.scalar("SELECT pg_backend_pid()")
+        session.run("BEGIN; CREATE TABLE left_open (id int)")
+    with database.session() as session:
+        assert session.scalar("SELECT pg_backend_pid()") != before
+        assert session.scalar("SELECT to_regclass('left_open')") is None
+
+
 def test_a_connection_keeps_what_it_has_made_until_it_is_made_in_another_way(database: Database) -> None:
     def kept(session: Session, columns: str) -> list[list[object]]:
         session.keep("table", f"DROP TABLE IF EXISTS kept; CREATE TEMP TABLE kept ({columns})")

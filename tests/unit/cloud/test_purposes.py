@@ -44,7 +44,7 @@ def test_only_connections_of_files_skip_row_triggers() -> None:
     """Requests are merged with the triggers, which check each reference once more."""
     purposes = {name: of_function(deployed_name("prod", name), "prod", CONNECTIONS) for name in TIMEOUTS}
     assert [name for name, purpose in purposes.items() if purpose.skips_row_triggers] == ["ingest"]
-    assert {name for name, purpose in purposes.items() if purpose.prepares and purpose.trust} == {
+    assert {name for name, purpose in purposes.items() if purpose.prepares} == {
         "ingest",
         "api_handler",
     }
