@@ -118,15 +118,16 @@ class Completion:
         if is_stale(attempt):
             return self._skip()
         merged = self._merge_rows()
+        waiting = 0
         if orphan_count:
             if self._is_few:
                 merge.plan_as_usual(session)  # two lists of thousands of rows are compared, and none has an index
-            orphans.remember(session, dataset, attempt.claim.load_id, staged.relation, kept=staged.kept)
+            waiting = orphans.remember(session, dataset, attempt.claim.load_id, staged.relation, kept=staged.kept)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
         claims.succeed(session, attempt.claim, counts, findings)
         self.rejects.tracked.record(session)
         staged.discard()
-        return Outcome("succeeded", counts)
+        return Outcome("succeeded", counts, waiting=waiting)
 
     def _findings(self) -> Findings:
         """Store the reject file. Return its key, the counted reasons and the notices."""

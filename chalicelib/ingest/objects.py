@@ -83,13 +83,14 @@ def _ingest(ingestion: Ingestion, created: ObjectCreated) -> bool:
                     _refuse(ingestion, claim, created)
                     return True
                 small = SmallObject(ingestion.keeps)
-                if not _load(ingestion, Attempt(session, ingestion.storage, claim, created, dataset, small)):
+                waiting = _load(ingestion, Attempt(session, ingestion.storage, claim, created, dataset, small))
+                if waiting is None:
                     return False
             finally:
                 with deadline.within(ENDING):
                     claims.release(session, claim.load_id)
             if not session.broken:  # a file that cannot be read to its end breaks the connection
-                _heal(session, dataset, claim.load_id, ingestion.grace)
+                _heal(session, dataset, claim.load_id if waiting else None, ingestion.grace)
     return True
 
 
@@ -104,8 +105,10 @@ def _refuse(ingestion: Ingestion, claim: Claim, created: ObjectCreated) -> None:
         raise unrecognised(created.key)
 
 
-def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
-    """Make one attempt at a load. Returns False if the load was handed over."""
+def _load(ingestion: Ingestion, attempt: Attempt) -> int | None:
+    """Make one attempt at a load. Returns how many of its rows wait for their parents, or None if the load was handed
+    over."""
+    waiting = 0
 
     def ended(status: str, counts: Counts | None = None) -> None:
         seconds = attempt.work_time.seconds()
@@ -116,7 +119,8 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
     with policy.applied(), _advising_restores(attempt.claim):
         outcome = _outcome(attempt, ingestion.handover, rejects)
         if outcome is None:
-            return False
+            return None
+        waiting = outcome.waiting
         if (attempt.claim.tried_before or rejects.is_stored) and not outcome.counts.rejected:
             rejects.remove()  # this attempt or an earlier one stored rejects that are no longer valid
         work = {"attempt": attempt.claim.attempt, "seconds": round(attempt.work_time.seconds(), 3)}
@@ -125,7 +129,7 @@ def _load(ingestion: Ingestion, attempt: Attempt) -> bool:
         for code, rows in rejects.reasons.by_code().items() if outcome.counts.rejected else ():
             _log.info("rows rejected", extra={"code": code, "rejected": rows})  # codes, because reasons may have values
         ended(outcome.status, outcome.counts)
-    return True
+    return waiting
 
 
 @contextmanager
@@ -174,11 +178,11 @@ def _understood(attempt: Attempt, body: ObjectBody) -> FileReading:
     return FileReading.of_file(attempt.dataset, body.stream, declared, is_called_avro=is_called_avro)
 
 
-def _heal(session: Session, dataset: Dataset, load_id: int, grace: timedelta) -> None:
-    """Load the orphans that waited for the rows of this load. Also load the orphans of this load whose parents have
-    arrived since its merge."""
+def _heal(session: Session, dataset: Dataset, load_id: int | None, grace: timedelta) -> None:
+    """Load the orphans that waited for the rows of a load. With `load_id`, also load the orphans of this load whose
+    parents have arrived since its merge."""
     try:
-        if dataset.references:
+        if load_id is not None:
             orphans.heal(session, dataset, grace, load_id=load_id)
         orphans.heal_children(session, dataset, grace)
     except Exception:  # the load itself has succeeded, so no error may fail its event; the sweep heals later

@@ -84,11 +84,12 @@ def listing(columns: Iterable[str], *, kept: bool = False) -> str:
     return f"COPY (SELECT seq, {ids} FROM {missing(kept=kept)} ORDER BY seq) TO STDOUT"
 
 
-def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation, *, kept: bool = False) -> None:
-    """Store the rows of `missing(kept)` as orphans of a load. An orphan has the columns of `relation`, except for the
-    columns that it leaves out. Only the last row of each id is stored. No row of an id is stored if `relation` has a
-    valid row with this id that comes later in the file. Must be called in the load's transaction."""
-    session.run(
+def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation, *, kept: bool = False) -> int:
+    """Store the rows of `missing(kept)` as orphans of a load. Return how many were stored. An orphan has the columns
+    of `relation`, except for the columns that it leaves out. Only the last row of each id is stored. No row of an id is
+    stored if `relation` has a valid row with this id that comes later in the file. Must be called in the load's
+    transaction."""
+    return session.affected(
         f"""
         INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
         SELECT DISTINCT ON (id) '{dataset.name}', id, CAST(:load_id AS bigint), {_as_json(relation)}, now()

@@ -38,11 +38,13 @@ class Staged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a load: its status, its counts, and the verdict if its file was refused."""
+    """The result of a load: its status, its counts, the verdict if its file was refused, and how many of its rows wait
+    for their parents."""
 
     status: str
     counts: Counts = field(default_factory=Counts)
     error: str | None = None
+    waiting: int = 0
 
 
 Complete = Callable[[Staged], Outcome]  # completes a staged load, in the transaction of the staging

@@ -113,6 +113,7 @@ def test_a_load_reads_its_object_once_and_has_no_statement_for_a_single_row(
     watched.close()
     assert Counter(operation for operation, _ in landing.s3.calls[before:]) == {"GetObject": 1}
     assert len(watched.statements) < 40, watched.statements
+    assert not [sql for sql in watched.statements if "SELECT FROM orphans" in sql]  # no row of this file waits
 
 
 def test_a_small_file_is_read_once_although_rows_lack_a_parent(landing: Landing) -> None:
