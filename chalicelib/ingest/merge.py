@@ -27,9 +27,13 @@ FEW = 5_000
 # The settings for a transaction that merges a few rows. A connection keeps its statements, but by itself Postgres would
 # plan the merge again each time: with the rows that it merges, it expects a lower cost than for any rows. To plan takes
 # longer than to merge a row. A kept plan must also be right after the tables have grown. So it looks up each row in an
-# index, and does not read a whole table or index only because it is small, or because it has no statistics.
+# index, and does not read a whole table or index only because it is small, or because it has no statistics. A staging
+# table can only be read as a whole. Before Postgres 18, a way that is off has enormous costs, so Postgres would compile
+# the statement (JIT), which takes longer than to run it.
 _WAYS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material")
-FOR_A_FEW = "; ".join(("SET LOCAL plan_cache_mode = force_generic_plan", *(f"SET LOCAL {way} = off" for way in _WAYS)))
+FOR_A_FEW = "; ".join(
+    ("SET LOCAL plan_cache_mode = force_generic_plan", *(f"SET LOCAL {name} = off" for name in ("jit", *_WAYS)))
+)
 _AS_USUAL = "; ".join(f"SET LOCAL {name} = DEFAULT" for name in ("plan_cache_mode", *_WAYS))
 _COUNTS = "SELECT distinct_ids, updated, inserted FROM _merged"  # of a statement that begins with `_upserting`
 # When the row triggers are switched off, and again when they are back on, Postgres discards the plans of all statements

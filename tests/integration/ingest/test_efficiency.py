@@ -174,6 +174,7 @@ def test_a_small_file_finds_the_rows_of_a_larger_table_by_their_ids(database: Da
         session.run("INSERT INTO staged (id, job) SELECT g, 'new' FROM generate_series(19501, 20500) g")
         with session.transaction():
             merge.lock_table(session, jobs, timeout=5, few=True)
+            assert session.scalar("SHOW jit") == "off"
             assert merge.upsert_few(session, jobs, Relation("staged", ("id", "job"))) == Merged(1000, 500, 500)
             assert session.scalar("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'jobs'") == 0
             merge.plan_as_usual(session)
