@@ -74,9 +74,7 @@ class Completion:
         session, dataset, orphan_count = self.attempt.session, self.attempt.dataset, 0
         relation = self.staged.relation
         if dataset.references:
-            orphan_count = _retried(
-                session, lambda: orphans.set_apart(session, dataset, relation, kept=self.staged.kept)
-            )
+            orphan_count = _retried(session, lambda: orphans.set_apart(session, dataset, relation))
         error = self._verdict(orphan_count)
         if (orphan_count or error or self.staged.rejected) and is_stale(self.attempt):
             return self._skip()  # no reject file is needed; `_merge` checks again, with the table locked
@@ -122,7 +120,7 @@ class Completion:
         if orphan_count:
             if self._is_few:
                 merge.plan_as_usual(session)  # two lists of thousands of rows are compared, and none has an index
-            waiting = orphans.remember(session, dataset, attempt.claim.load_id, staged.relation, kept=staged.kept)
+            waiting = orphans.remember(session, dataset, attempt.claim.load_id, staged.relation)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
         claims.succeed(session, attempt.claim, counts, findings)
         self.rejects.tracked.record(session)
@@ -168,12 +166,12 @@ class Completion:
         """
         dataset, reading, session = self.attempt.dataset, self.staged.reading, self.attempt.session
         columns = [column.name for column, _ in self.staged.relation.references(dataset)]
-        idle = nullcontext() if self.staged.kept else long_idle(session)
+        idle = nullcontext() if self.staged.is_in_memory else long_idle(session)
         with idle, self.attempt.opened() as body:
             if body.etag != self.staged.etag:  # possible in a bucket without versioning
                 raise StorageUnavailable("the object was overwritten while it was being loaded")
             report = OrphanReport(dataset, reading.seeker(InTime(body.stream)), columns, self.rejects.add)
-            session.copy_out(orphans.listing(columns, kept=self.staged.kept), report)
+            session.copy_out(orphans.listing(columns, self.staged.relation), report)
 
 
 def _retried(session: Session, step: Callable[[], Result]) -> Result:

@@ -19,19 +19,20 @@ from chalicelib.cloud.database import Session
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS, children
 from chalicelib.core.errors import HireflowError
-from chalicelib.ingest import open_rejects, parents
+from chalicelib.ingest import open_rejects, parents, staging_table
 from chalicelib.ingest.merge import FEW, lock_table, upsert
 from chalicelib.ingest.relation import Relation, flag
 
 LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the lock of a table
 REQUEST_LIMIT = 20_000  # if more orphans wait, an API request leaves the healing to the sweep
 REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the lock of a table
+_KEPT = "_kept_missing"  # the temporary table that a connection keeps for the rows of files that lack a parent
 _HEALING = "_healing"  # the temporary table with the orphans that are to be loaded
 
 
-def set_apart(session: Session, dataset: Dataset, relation: Relation, *, kept: bool = False) -> int:
-    """Move the rows of a relation that lack a parent to the table `missing(kept)`, and lock the parents of all other
-    rows. The source of the relation is a table. Returns the number of moved rows. Must be called in the load's
+def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
+    """Move the rows of a relation that lack a parent to the table `missing(relation)`, and lock the parents of all
+    other rows. The source of the relation is a table. Returns the number of moved rows. Must be called in the load's
     transaction.
 
     If the connection does not keep the table, this function creates it, unless no row lacks a parent."""
@@ -40,13 +41,13 @@ def set_apart(session: Session, dataset: Dataset, relation: Relation, *, kept: b
         return 0
     orphans = f"FROM {relation.source} s WHERE s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
     flags = ", ".join(f"{conditions.get(c.name, 'false')} AS {_absence(c.name)}" for c, _ in dataset.references)
-    if kept:
+    table = missing(relation)
+    if table == _KEPT:
         moved = f"WITH moved AS (DELETE {orphans} RETURNING s.*, {flags})"
-        return session.affected(f"{moved} INSERT INTO {missing(kept=True)} SELECT * FROM moved")
+        return session.affected(f"{moved} INSERT INTO {table} SELECT * FROM moved")
     # Most files have no orphans. A table would cost a file more than this look, and grow the catalogs.
     if not session.scalar(f"SELECT EXISTS (SELECT {orphans})"):
         return 0
-    table = missing(kept=False)
     count = session.affected(
         f"CREATE TEMP TABLE {table} ON COMMIT DROP AS SELECT s.ctid AS _place, s.*, {flags} {orphans}"
     )
@@ -55,20 +56,19 @@ def set_apart(session: Session, dataset: Dataset, relation: Relation, *, kept: b
     return count
 
 
-def missing(*, kept: bool = False) -> str:
-    """Return the name of the temporary table of the rows that lack a parent. The connection keeps it, or it lasts as
-    long as the transaction. For each reference, the table has a column `_no_<column>`, which is true if this parent
-    does not exist."""
-    return "_kept_missing" if kept else "_missing"
+def missing(relation: Relation) -> str:
+    """Return the name of the temporary table of the rows that lack a parent. The connection keeps it together with its
+    staging table. Otherwise it lasts as long as the transaction. For each reference, the table has a column
+    `_no_<column>`, which is true if this parent does not exist."""
+    return _KEPT if relation.source == staging_table.KEPT else "_missing"
 
 
-def keeping(dataset: Dataset, source: str) -> str:
-    """Return the statements that create the table that the connection keeps. `source` is the staging table."""
-    table = missing(kept=True)
+def keeping(dataset: Dataset) -> str:
+    """Return the statements that create the table that the connection keeps. The staging table that it keeps exists."""
     flags = "".join(f", false AS {_absence(column.name)}" for column, _ in dataset.references)
     return (
-        f"DROP TABLE IF EXISTS {table};"
-        f" CREATE TEMP TABLE {table} ON COMMIT DELETE ROWS AS SELECT s.*{flags} FROM {source} s"
+        f"DROP TABLE IF EXISTS {_KEPT};"
+        f" CREATE TEMP TABLE {_KEPT} ON COMMIT DELETE ROWS AS SELECT s.*{flags} FROM {staging_table.KEPT} s"
     )
 
 
@@ -78,22 +78,22 @@ def _absence(reference: str) -> str:
     return f"_no_{reference}"
 
 
-def listing(columns: Iterable[str], *, kept: bool = False) -> str:
-    """Return the COPY statement of the table `missing(kept)` for an OrphanReport about these columns."""
+def listing(columns: Iterable[str], relation: Relation) -> str:
+    """Return the COPY statement of the table `missing(relation)` for an OrphanReport about these columns."""
     ids = ", ".join(f'CASE WHEN {_absence(name)} THEN "{name}" END' for name in columns)
-    return f"COPY (SELECT seq, {ids} FROM {missing(kept=kept)} ORDER BY seq) TO STDOUT"
+    return f"COPY (SELECT seq, {ids} FROM {missing(relation)} ORDER BY seq) TO STDOUT"
 
 
-def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation, *, kept: bool = False) -> int:
-    """Store the rows of `missing(kept)` as orphans of a load. Return how many were stored. An orphan has the columns
-    of `relation`, except for the columns that it leaves out. Only the last row of each id is stored. No row of an id is
-    stored if `relation` has a valid row with this id that comes later in the file. Must be called in the load's
-    transaction."""
+def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation) -> int:
+    """Store the rows of `missing(relation)` as orphans of a load. Return how many were stored. An orphan has the
+    columns of `relation`, except for the columns that it leaves out. Only the last row of each id is stored. No row of
+    an id is stored if `relation` has a valid row with this id that comes later in the file. Must be called in the
+    load's transaction."""
     return session.affected(
         f"""
         INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
         SELECT DISTINCT ON (id) '{dataset.name}', id, CAST(:load_id AS bigint), {_as_json(relation)}, now()
-        FROM {missing(kept=kept)} m
+        FROM {missing(relation)} m
         WHERE NOT EXISTS (SELECT FROM {relation.source} s WHERE s.id = m.id AND s.seq > m.seq)
         ORDER BY id, seq DESC
         ON CONFLICT (dataset, id) DO UPDATE

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chalicelib.ingest import staging_table
 from chalicelib.ingest.file_reading import FileReading
 from chalicelib.ingest.oddities import Oddities
 from chalicelib.ingest.reject_files import RejectFile
@@ -18,8 +19,7 @@ from chalicelib.loads.outcomes import Counts
 @dataclass(frozen=True)
 class Staged:
     """An object that was read to its end. `etag` is the object's ETag in S3. `table` is the staging table. `discard`
-    drops `table`, in the transaction of the merge. `kept` is true if the connection keeps the table. Then `discard`
-    does nothing, and the object is in memory."""
+    drops `table`, in the transaction of the merge, unless the connection keeps it."""
 
     etag: str
     table: str
@@ -28,7 +28,11 @@ class Staged:
     rejected: int
     oddities: Oddities
     discard: Callable[[], None]
-    kept: bool = False
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the object is in memory. Only then does the connection keep the staging table."""
+        return self.table == staging_table.KEPT
 
     @property
     def relation(self) -> Relation:

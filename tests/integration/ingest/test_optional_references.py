@@ -112,7 +112,7 @@ def test_each_missing_parent_of_an_orphan_is_listed(users: Shop) -> None:
         relation = staged(session, rows)
         assert orphans.set_apart(session, ORDERS, relation) == 2
         names = [column.name for column, _ in relation.references(ORDERS)]
-        session.copy_out(orphans.listing(names), Lines())
+        session.copy_out(orphans.listing(names, relation), Lines())
     assert names == ["user", "from", "group"]
     assert lines == [b"1\t9\t\\N\t\\N\n", b"2\t\\N\t8\t7\n"]
 
