@@ -91,11 +91,15 @@ def remember(session: Session, dataset: Dataset, load_id: int, relation: Relatio
     load's transaction."""
     return session.affected(
         f"""
+        WITH valid AS (
+            SELECT id, max(seq) AS seq FROM {relation.source}
+            WHERE id IN (SELECT id FROM {missing(relation)}) GROUP BY id
+        )
         INSERT INTO orphans (dataset, id, load_id, "row", rejected_at)
-        SELECT DISTINCT ON (id) '{dataset.name}', id, CAST(:load_id AS bigint), {_as_json(relation)}, now()
-        FROM {missing(relation)} m
-        WHERE NOT EXISTS (SELECT FROM {relation.source} s WHERE s.id = m.id AND s.seq > m.seq)
-        ORDER BY id, seq DESC
+        SELECT DISTINCT ON (m.id) '{dataset.name}', m.id, CAST(:load_id AS bigint), {_as_json(relation)}, now()
+        FROM {missing(relation)} m LEFT JOIN valid v ON v.id = m.id AND v.seq > m.seq
+        WHERE v.id IS NULL
+        ORDER BY m.id, m.seq DESC
         ON CONFLICT (dataset, id) DO UPDATE
         SET load_id = excluded.load_id, "row" = excluded."row", rejected_at = excluded.rejected_at
         """,
@@ -168,12 +172,25 @@ def heal(
     count = session.scalar(f"SELECT count(*) FROM (SELECT {waiting}{limit}) w")
     if not count or (at_most is not None and count > at_most):
         return 0
+    # Most orphans still lack their parents. This search costs less than the lock and the temporary tables below.
+    if not session.scalar(f"SELECT EXISTS (SELECT {waiting} AND {_has_parents(dataset)})"):
+        return 0
     with session.transaction():
         lock_table(session, dataset, timeout=LOCK_TIMEOUT if at_most is None else REQUEST_LOCK_TIMEOUT)
         healed = _heal_locked(session, dataset, waiting)
     if healed:
         heal_children(session, dataset, grace, at_most=at_most)
     return healed
+
+
+def _has_parents(dataset: Dataset) -> str:
+    """Return the SQL condition that all parents of an orphan exist."""
+    conditions = []
+    for column, parent in dataset.references:
+        sent = f"""(orphans."row" ->> '{column.name}')"""  # a parent may have a column of this name
+        exists = f'EXISTS (SELECT FROM "{parent}" p WHERE p.id = CAST({sent} AS integer))'
+        conditions.append(f"({sent} IS NULL OR {exists})" if column.optional else exists)
+    return " AND ".join(conditions)
 
 
 def _heal_locked(session: Session, dataset: Dataset, waiting: str) -> int:

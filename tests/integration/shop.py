@@ -15,7 +15,7 @@ from tests.tables import creation
 
 Row = dict[str, Any]
 _ID = Column("id", Kind.ID)
-USERS = Dataset("user", "user_row", (_ID, Column("name", Kind.TEXT)))
+USERS = Dataset("user", "user_row", (_ID, Column("name", Kind.TEXT), Column("row", Kind.TEXT, optional=True)))
 GROUPS = Dataset("group", "group_row", (_ID, Column("user", Kind.ID, parent="user", optional=True)))
 ORDERS = Dataset(
     "order",

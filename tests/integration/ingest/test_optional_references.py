@@ -100,6 +100,19 @@ def test_an_orphan_waits_for_all_its_parents(users: Shop) -> None:
     assert healed == [[2], [2], [1, 2, 3]]
 
 
+def test_the_table_is_locked_only_if_an_orphan_has_all_its_parents(users: Shop, database_url: str) -> None:
+    rows: list[Row] = [{"id": 1, "user": 8, "from": 9}, {"id": 2, "user": 9, "group": 1}]
+    with users.database.session() as session, closing(Database(database_url, tls="disable")) as another:
+        assert waiting(session, rows) == 2
+        insert(session, USERS, {"id": 8, "name": "h"})
+        with another.transaction() as other:
+            other.run(f"LOCK TABLE {ORDERS.table} IN SHARE ROW EXCLUSIVE MODE")
+            assert orphans.heal(session, ORDERS, GRACE, at_most=10) == 0
+            other.run(f"INSERT INTO {USERS.table} VALUES (9, 'i')")
+            assert orphans.heal(session, ORDERS, GRACE, at_most=10) == 0  # not committed yet
+        assert orphans.heal(session, ORDERS, GRACE, at_most=10) == 2
+
+
 def test_each_missing_parent_of_an_orphan_is_listed(users: Shop) -> None:
     lines: list[bytes] = []
 
