@@ -28,7 +28,7 @@ Therefore no reject is reported twice.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -158,7 +158,8 @@ class Completion:
         return Outcome("skipped")
 
     def _report_orphans(self) -> None:
-        """Report the rows without parents as they were sent.
+        """Report the rows without parents as they were sent. Large parts of the object without such rows are not read
+        again.
 
         S3 may be slow, so `InTime` checks the deadline each time the object is read. No other code checks the deadline
         during this step: Postgres may already have sent all rows, and a request to S3 that is running does not check
@@ -167,10 +168,16 @@ class Completion:
         dataset, reading, session = self.attempt.dataset, self.staged.reading, self.attempt.session
         columns = [column.name for column, _ in self.staged.relation.references(dataset)]
         idle = nullcontext() if self.staged.is_in_memory else long_idle(session)
-        with idle, self.attempt.opened() as body:
-            if body.etag != self.staged.etag:  # possible in a bucket without versioning
-                raise StorageUnavailable("the object was overwritten while it was being loaded")
-            report = OrphanReport(dataset, reading.seeker(InTime(body.stream)), columns, self.rejects.add)
+        with idle, ExitStack() as opened:
+
+            def open_at(offset: int) -> InTime:
+                opened.close()
+                body = opened.enter_context(self.attempt.opened(offset))
+                if body.etag != self.staged.etag:  # possible in a bucket without versioning
+                    raise StorageUnavailable("the object was overwritten while it was being loaded")
+                return InTime(body.stream)
+
+            report = OrphanReport(dataset, reading.seeker(open_at(0), open_at), columns, self.rejects.add)
             session.copy_out(orphans.listing(columns, self.staged.relation), report)
 
 

@@ -1,7 +1,7 @@
 """Reads objects of all formats: all records in order, and in the second reading some of them again."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.core.dataset import Dataset
@@ -12,8 +12,9 @@ from chalicelib.formats.avro_container import MOST_AHEAD
 from chalicelib.formats.avro_rows import AvroRows, AvroSeeker, describe_avro, describe_own_backup
 from chalicelib.formats.containers import HEAD, Container
 from chalicelib.formats.csv_layout import CsvLayout
+from chalicelib.formats.csv_marks import MarkingReader, Marks
 from chalicelib.formats.csv_reader import Reader
-from chalicelib.formats.csv_seeker import Seeker
+from chalicelib.formats.csv_seeker import Jumps, Seeker
 from chalicelib.formats.csv_tokens import BEGINNING, Checkpoint, Record, Token
 from chalicelib.formats.file_format import Format, describe
 from chalicelib.formats.pg_copy import CopyFormat, binary_format, text_format
@@ -48,13 +49,14 @@ class FileReading:
 
     `is_own_backup` is true if Hireflow itself copied the object from one of its restore points, for a restore. The
     format does not show this. `sheet` is the first sheet of an XLSX file. Such a file is read as a whole to find its
-    format, so the sheet is kept.
+    format, so the sheet is kept. `marks` are positions that the first reading has passed, if the object has ranges.
     """
 
     dataset: Dataset
     file_format: Format
     is_own_backup: bool = False
     sheet: "Sheet | None" = None
+    marks: Marks = field(default_factory=Marks, compare=False)
 
     @classmethod
     def of_own_backup(cls, dataset: Dataset, stream: Peekable) -> "FileReading":
@@ -120,17 +122,20 @@ class FileReading:
         stream = self.file_format.text(stream)
         if not self.has_ranges:
             skip(stream, start.offset)
-        return Reader(self.dataset, stream, self.file_format.layout, start=start, counts_only=counts_only)
+        reader = Reader(self.dataset, stream, self.file_format.layout, start=start, counts_only=counts_only)
+        return MarkingReader(reader, start, self.marks) if self.has_ranges else reader
 
-    def seeker(self, stream: Readable) -> RecordSeeker:
-        """Return the second reading of the object. `stream` begins at the beginning of the object."""
+    def seeker(self, stream: Readable, open_at: Callable[[int], Readable] | None = None) -> RecordSeeker:
+        """Return the second reading of the object. `stream` begins at the beginning of the object. `open_at` opens the
+        object again at an offset, so that the second reading can leave out large parts of it."""
         if self._is_avro:
             return AvroSeeker(AvroRows(self.dataset, stream, is_trusted=self.is_own_backup))
         if self.sheet is not None:
             from chalicelib.formats.xlsx_rows import XlsxRows, XlsxSeeker
 
             return XlsxSeeker(XlsxRows(self.dataset, self.sheet, self.file_format.layout))
-        return Seeker(self.dataset, self.file_format.text(stream), self.file_format.layout)
+        jumps = Jumps(self.marks, open_at) if open_at else None  # without ranges, there are no marks
+        return Seeker(self.dataset, self.file_format.text(stream), self.file_format.layout, jumps)
 
     @property
     def _is_avro(self) -> bool:

@@ -17,6 +17,7 @@ from chalicelib.core.datasets import DATASETS
 from chalicelib.core.errors import LockTimeout, OutOfTime, StorageUnavailable
 from chalicelib.ingest.completion import MERGE_TRIES
 from chalicelib.ingest.events import created_objects
+from chalicelib.ingest.handover import NO_HANDOVER, HandoverPolicy
 from chalicelib.ingest.objects import Ingestion, ingest_object
 from chalicelib.ingest.rows import SentRows, upload
 from tests.integration.landing import GRACE, Landing, counts
@@ -168,6 +169,48 @@ def test_an_object_that_is_overwritten_between_the_readings_is_loaded_by_the_nex
     assert [reject["row"]["name"] for reject in landing.rejects(landing.load())] == ["", "Cy"]
 
 
+FAR_APART = "".join(
+    f"{i},{'Ann' * 30},2021-07-27T16:02:08Z,{9 if i in (2, 39_999) else 1},1\n" for i in range(1, 40_001)
+)
+
+
+@pytest.mark.parametrize("portion", [None, 15_000])
+def test_the_second_reading_leaves_out_parts_without_orphans(
+    landing: Landing, others: Landing, portion: int | None
+) -> None:
+    """A load in portions knows the parts that its last invocation has read. Here, one invocation reads them all."""
+    client: Any = CountingS3(landing.s3.client)
+    storage = Storage(*BUCKETS, client=lambda: client)
+    handover = HandoverPolicy(1, None, margin=60, lines=portion) if portion else NO_HANDOVER
+    [created] = created_objects(landing.put(KEY, FAR_APART))
+    assert ingest_object(Ingestion(landing.database, storage, GRACE, handover, keeps=0), created, seconds=75)
+    assert counts(landing.load()) == (40_000, 39_998, 0, 0, 0, 2)
+    assert [line for line, _ in reported(landing)] == [2, 39_999]
+    again = client.bytes_read - len(FAR_APART)
+    assert 0 < again < len(FAR_APART) / 3
+
+
+def test_an_object_that_is_overwritten_while_a_part_is_left_out_is_loaded_by_the_next_attempt(
+    landing: Landing, others: Landing
+) -> None:
+    landing.s3.client.put_bucket_versioning(Bucket=BUCKETS[0], VersioningConfiguration={"Status": "Suspended"})
+    event, readings = landing.put(KEY, FAR_APART), list[str]()
+    longer = FAR_APART.replace("Ann", "Anna")
+
+    def overwrite(operation: str, key: str) -> None:
+        readings.append(operation)
+        if readings.count("GetObject") == 3:
+            landing.s3.before = None
+            landing.s3.storage.landing.put(KEY, longer.encode(), "text/csv")
+
+    landing.s3.before = overwrite
+    with pytest.raises(StorageUnavailable, match="overwritten"):
+        landing.deliver(event)
+    assert landing.s3.keys("test-errored") == []
+    landing.deliver(event)
+    assert {reject["row"]["name"] for reject in landing.rejects(landing.load())} == {"Anna" * 30}
+
+
 WAITING = (
     "SELECT pid, query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LOCK TABLE _hired%'"
 )
@@ -199,6 +242,37 @@ def test_a_load_that_waits_too_long_for_the_table_tries_again_and_reports_each_r
     assert counts(landing.load()) == (3, 1, 0, 0, 0, 2)
     assert reported(landing) == [BROKEN, ORPHAN]
     assert landing.rows("SELECT id FROM orphans") == [(2,)]
+
+
+@dataclass
+class CountingS3:
+    """A client of S3 that counts the bytes of objects that are read."""
+
+    client: Any
+    bytes_read: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def get_object(self, **params: Any) -> Any:
+        response = self.client.get_object(**params)
+        return {**response, "Body": Counted(response["Body"], self)}
+
+
+@dataclass
+class Counted:
+    """The body of an object that a CountingS3 has returned."""
+
+    body: Any
+    client: CountingS3
+
+    def read(self, size: int) -> bytes:
+        data = bytes(self.body.read(size))
+        self.client.bytes_read += len(data)
+        return data
+
+    def close(self) -> None:
+        self.body.close()
 
 
 @dataclass
