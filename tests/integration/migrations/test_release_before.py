@@ -54,7 +54,8 @@ def migrated(tmp_path: Path) -> Path:
     checkout = copied(tmp_path / "checkout")
     declare(checkout)
     passes(checkout, "infra.migration", "new_shape")
-    shutil.copy(checkout / _MIGRATIONS / "changes.py", tree / _MIGRATIONS / "changes.py")
+    for module in ("changes.py", "summary.py"):  # the migrations use them
+        shutil.copy(checkout / _MIGRATIONS / module, tree / _MIGRATIONS / module)
     shutil.copytree(checkout / _MIGRATIONS / "versions", tree / _MIGRATIONS / "versions", dirs_exist_ok=True)
     (tree / _ADDED).write_text(STAYS)
     _migrate_to_heads(tree / "tests/integration/conftest.py")

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
@@ -66,6 +67,19 @@ def test_the_summary_equals_a_recount(database: Database, statements: list[str],
             session.run(statement)
         session.run("RESET session_replication_role")
         assert session.run(KEPT) == session.run(RECOUNTED)
+
+
+def test_a_statement_without_rows_does_not_look_at_the_summary(database: Database, database_url: str) -> None:
+    nothing = (
+        "INSERT INTO hired_employees SELECT 1, 'x', now(), 1, 1 WHERE false",
+        "UPDATE hired_employees SET department_id = 1 WHERE false",
+        "DELETE FROM hired_employees WHERE false",
+    )
+    with closing(Database(database_url, tls="disable")) as another, another.transaction() as other:
+        other.run("LOCK TABLE quarterly_hires IN ACCESS EXCLUSIVE MODE")
+        with database.transaction() as session:
+            for statement in nothing:
+                session.run(f"SET LOCAL lock_timeout = '500ms'; {statement}")
 
 
 def test_writers_of_the_same_groups_do_not_deadlock(database: Database, database_url: str) -> None:
