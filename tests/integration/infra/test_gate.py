@@ -448,8 +448,10 @@ def test_resources_survive_a_kill(tmp_path: Path) -> None:
         client("s3").put_object(Bucket="landing", Key="a", Body=b"1")
         version = client("s3").put_object(Bucket="landing", Key="a", Body=b"2")["VersionId"]
         assert embedded.eventually(lambda: waiting(client, queue) == 2), "ministack itself delivers the dead letters"
-        on_disk = server.home / "state" / "sqs.json"
-        assert embedded.eventually(lambda: on_disk.read_text().count("errorMessage") == 2, seconds=2)
+        state = server.home / "state"
+        # These changes reach the disk a moment later.
+        assert embedded.eventually(lambda: (state / "sqs.json").read_text().count("errorMessage") == 2, seconds=5)
+        assert embedded.eventually(lambda: "lambda:InvokeFunction" in (state / "lambda.json").read_text(), seconds=5)
         before = server.credentials
         server.kill()
         server.start(port)

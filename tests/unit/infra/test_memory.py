@@ -1,6 +1,7 @@
 """Tests when the embedded AWS saves the state of a service."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ class Aws:
         self.written: list[str] = []
         self.unsettled = 0
         self.looks = 0
+        self.slowness = 0.0  # seconds that each save takes
 
     def state_of(self, module: str) -> Any:
         self.looks += 1
@@ -42,6 +44,7 @@ class Aws:
         return {"queues": self.queues} if module == "sqs" else {"module": module}
 
     def save(self, file: str, _: Any) -> None:
+        time.sleep(self.slowness)
         self.written.append(file)
 
 
@@ -92,6 +95,17 @@ def test_a_change_of_a_function_is_on_disk_a_moment_later() -> None:
         await until(lambda: "lambda" in aws.written)
 
     assert "lambda" in files_saved_by(work)
+
+
+def test_a_slow_save_does_not_delay_the_next_one() -> None:
+    async def work(aws: Aws, memory: Memory) -> None:
+        aws.slowness = 0.4
+        memory.start()
+        for saves in (1, 2):
+            await memory.written("lambda")
+            await until(lambda: aws.written.count("lambda") == saves)  # noqa: B023
+
+    files_saved_by(work)
 
 
 def test_a_change_elsewhere_does_not_save_the_code_of_all_functions() -> None:
