@@ -25,7 +25,7 @@ class AtOnce:
         session, dataset, copy_format = self._attempt.session, self._attempt.dataset, self._reading.copy_format
         if self._attempt.small.is_kept and not self._reading.is_compressed:
             table = StagingTable(dataset, copy_format, staging_table.KEPT)
-            restart = staging_table.keep(session, table, orphans.keeping(dataset))
+            restart = staging_table.keep(session, table, orphans.keeping(table))
             with completion.transaction(session, restart):
                 staged = self._staged(table, rejects)
                 session.renew_time()

@@ -22,34 +22,38 @@ from chalicelib.core.errors import HireflowError
 from chalicelib.ingest import open_rejects, parents, staging_table
 from chalicelib.ingest.merge import FEW, lock_table, upsert
 from chalicelib.ingest.relation import Relation, flag
+from chalicelib.ingest.staging_table import StagingTable
 
 LOCK_TIMEOUT = 60.0  # seconds that a load or the sweep waits for the lock of a table
 REQUEST_LIMIT = 20_000  # if more orphans wait, an API request leaves the healing to the sweep
 REQUEST_LOCK_TIMEOUT = 0.5  # seconds that an API request waits for the lock of a table
-_KEPT = "_kept_missing"  # the temporary table that a connection keeps for the rows of files that lack a parent
+_KEPT = "_kept_missing"  # the view of the rows that lack a parent in the staging table that a connection keeps
+_ID = "_orphan_id"  # a column of this staging table
 _HEALING = "_healing"  # the temporary table with the orphans that are to be loaded
 
 
 def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
-    """Move the rows of a relation that lack a parent to the table `missing(relation)`, and lock the parents of all
-    other rows. The source of the relation is a table. Returns the number of moved rows. Must be called in the load's
-    transaction.
+    """Take the rows of a relation that lack a parent out of it, and lock the parents of all other rows. The rows are
+    then in `missing(relation)`. The source of the relation is a table. Returns the number of these rows. Must be called
+    in the load's transaction.
 
     If the connection does not keep the table, this function creates it, unless no row lacks a parent."""
     conditions = parents.absent(session, dataset, relation, lock=True)
     if not conditions:  # all rows leave out all references
         return 0
-    orphans = f"FROM {relation.source} s WHERE s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
-    flags = ", ".join(f"{conditions.get(c.name, 'false')} AS {_absence(c.name)}" for c, _ in dataset.references)
+    lacking = f"s.id IS NOT NULL AND ({' OR '.join(conditions.values())})"
+    flags = {_absence(c.name): conditions.get(c.name, "false") for c, _ in dataset.references}
     table = missing(relation)
     if table == _KEPT:
-        moved = f"WITH moved AS (DELETE {orphans} RETURNING s.*, {flags})"
-        return session.affected(f"{moved} INSERT INTO {table} SELECT * FROM moved")
+        marks = ", ".join(f"{flag_name} = {condition}" for flag_name, condition in flags.items())
+        return session.affected(f"UPDATE {relation.source} s SET {_ID} = id, id = NULL, {marks} WHERE {lacking}")
     # Most files have no orphans. A table would cost a file more than this look, and grow the catalogs.
+    orphans = f"FROM {relation.source} s WHERE {lacking}"
     if not session.scalar(f"SELECT EXISTS (SELECT {orphans})"):
         return 0
+    named = ", ".join(f"{condition} AS {flag_name}" for flag_name, condition in flags.items())
     count = session.affected(
-        f"CREATE TEMP TABLE {table} ON COMMIT DROP AS SELECT s.ctid AS _place, s.*, {flags} {orphans}"
+        f"CREATE TEMP TABLE {table} ON COMMIT DROP AS SELECT s.ctid AS _place, s.*, {named} {orphans}"
     )
     statistics = f"ANALYZE {table}; " if count > FEW else ""
     session.run(f"{statistics}DELETE FROM {relation.source} s USING {table} m WHERE s.ctid = m._place")
@@ -57,18 +61,22 @@ def set_apart(session: Session, dataset: Dataset, relation: Relation) -> int:
 
 
 def missing(relation: Relation) -> str:
-    """Return the name of the temporary table of the rows that lack a parent. The connection keeps it together with its
-    staging table. Otherwise it lasts as long as the transaction. For each reference, the table has a column
-    `_no_<column>`, which is true if this parent does not exist."""
+    """Return the name of the rows that lack a parent: a temporary table, which lasts as long as the transaction, or a
+    view of the staging table that the connection keeps. For each reference, it has a column `_no_<column>`, which is
+    true if this parent does not exist."""
     return _KEPT if relation.source == staging_table.KEPT else "_missing"
 
 
-def keeping(dataset: Dataset) -> str:
-    """Return the statements that create the table that the connection keeps. The staging table that it keeps exists."""
-    flags = "".join(f", false AS {_absence(column.name)}" for column, _ in dataset.references)
+def keeping(table: StagingTable) -> str:
+    """Return the statements that let the staging table that the connection keeps hold the rows that lack a parent, too.
+    Such a row has its id in the column _ID instead of `id`. A second table would take a commit almost as long as the
+    staging table: with its texts, it consists of three files, and the commit empties each of them."""
+    flags = [_absence(column.name) for column, _ in table.dataset.references]
+    added = ", ".join((f"ADD COLUMN {_ID} integer", *(f"ADD COLUMN {name} boolean" for name in flags)))
+    columns = ", ".join(("seq", f"{_ID} AS id", *(name for name in table.column_names if name != '"id"'), *flags))
     return (
-        f"DROP TABLE IF EXISTS {_KEPT};"
-        f" CREATE TEMP TABLE {_KEPT} ON COMMIT DELETE ROWS AS SELECT s.*{flags} FROM {staging_table.KEPT} s"
+        f"ALTER TABLE {table.name} {added};"
+        f" CREATE TEMP VIEW {_KEPT} AS SELECT {columns} FROM {table.name} WHERE {_ID} IS NOT NULL"
     )
 
 

@@ -42,9 +42,14 @@ class StagingTable:
     def null_row(self) -> bytes:
         return self.copy_format.null_row(len(self.layout.positions))
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns of a row in SQL, in the order of the file."""
+        return tuple(name for name, _ in _columns(self.dataset, self.layout))
+
     def copy_in(self, session: Session, blocks: Iterable[bytes]) -> None:
         """Copy these blocks of rows into the table with one COPY."""
-        copy_format, columns = self.copy_format, ", ".join(name for name, _ in _columns(self.dataset, self.layout))
+        copy_format, columns = self.copy_format, ", ".join(self.column_names)
         session.copy_in(
             f"COPY {self.name} ({columns}) FROM STDIN ({copy_format.options})",
             chain((copy_format.head,), blocks, (copy_format.tail,)),
@@ -60,15 +65,15 @@ def creation(table: StagingTable, on_commit: str = "PRESERVE ROWS") -> str:
     """Return the statements of `create`, so that a caller can send them together with other statements."""
     columns = ", ".join(f"{name} {kind}" for name, kind in _columns(table.dataset, table.layout))
     return (
-        f"DROP TABLE IF EXISTS {table.name}; CREATE TEMP TABLE {table.name}"
+        f"DROP TABLE IF EXISTS {table.name} CASCADE; CREATE TEMP TABLE {table.name}"
         f" (seq integer GENERATED ALWAYS AS IDENTITY (CACHE 1000), {columns}) ON COMMIT {on_commit}"
     )
 
 
 def keep(session: Session, table: StagingTable, others: str) -> str:
-    """Create the temporary table KEPT, and run the statements `others`, if the connection does not have the table with
-    these columns yet. Return the statement that begins its sequence numbers again. The caller runs this statement first
-    in the transaction of each load."""
+    """Create the temporary table KEPT, and run the statements `others` about it, if the connection does not have the
+    table with these columns yet. Return the statement that begins its sequence numbers again. The caller runs this
+    statement first in the transaction of each load."""
     session.keep(KEPT, f"{creation(table, on_commit='DELETE ROWS')}; {others}")
     return f"SELECT setval('pg_temp.{KEPT}_seq_seq', 1, false)"
 
