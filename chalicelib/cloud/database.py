@@ -15,7 +15,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from chalicelib.cloud.connecting import Address, Connector, waiting_for_room
 from chalicelib.cloud.database_errors import is_of_a_statement, translated
 from chalicelib.cloud.purposes import ANY, Purpose
-from chalicelib.cloud.statements import Connection
+from chalicelib.cloud.statements import Connection, Result, Statement
 from chalicelib.cloud.wire import Wire
 from chalicelib.core import deadline
 from chalicelib.core.errors import DatabaseUnavailable, HireflowError, OutOfTime, TooManyConnections, Unavailable
@@ -43,6 +43,7 @@ _NOTICE_A_DEAD_CLIENT = (
 # releases the lock at the end of the connection.
 _PLACES = 0x68697266
 _TAKE_PLACE = "SELECT n FROM generate_series(1, :share) AS n WHERE pg_try_advisory_lock(:places, n) LIMIT 1"
+_COMMIT = Statement("COMMIT")
 
 
 class SupportsWrite(Protocol):
@@ -98,9 +99,15 @@ class Session:
         """Run the last statement of a transaction, which has parameters, and commit in the same round trip. Return the
         rows of the statement. If the statement fails, nothing is committed."""
         with _telling_that_the_result_is_not_known(self):
-            rows = self._guarded(lambda: self._connection.run_and_commit(sql, **params)) or []
+            result, _ = self.run_together(Statement(sql, params), _COMMIT)
         self._committed = True
-        return rows
+        return result.rows
+
+    def run_together(self, *statements: Statement) -> list[Result]:
+        """Run statements in one round trip, and return their results. If one of them fails, the statements after it do
+        not run, and its error is raised as by `run`."""
+        results: list[Result] = self._guarded(lambda: self._connection.run_together(statements))
+        return results
 
     def scalar(self, sql: str, **params: Any) -> Any:
         """Run SQL and return the first column of the first row, or None without rows."""

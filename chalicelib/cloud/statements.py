@@ -10,7 +10,8 @@ messages at once, so this module sends them together, and waits once.
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pg8000.core
 import pg8000.native
@@ -25,16 +26,29 @@ _NUL = b"\0"
 _PARSE, _BIND, _DESCRIBE, _CLOSE, _EXECUTE = b"P", b"B", b"D", b"C", b"E"
 _STATEMENT = b"S"
 _IDLE = b"I"  # the status of a connection without a transaction
+_COMPLETE, _READY = b"C", b"Z"  # the ends of the responses to a statement, and to all statements of a round trip
 _PORTAL = b"P" + _NUL  # the unnamed portal
 _ALL_ROWS = _NUL + bytes(4)  # of the unnamed portal
-_NO_PARAMETERS = _NUL + _NUL + bytes(6)  # binds the unnamed statement to the unnamed portal
+
+
+class Statement(NamedTuple):
+    """One statement, with the values of its parameters."""
+
+    sql: str
+    params: Mapping[str, Any] = MappingProxyType({})
+
+
+class Result(NamedTuple):
+    """The rows that a statement has returned, and the number of rows that it has affected."""
+
+    rows: list[list[Any]]
+    affected: int
 
 
 class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has no types
     """A connection that remembers how statements were parsed, and waits only once for each statement."""
 
     _names: PreparedNames | None = None
-    _commits = False  # whether the statement that is being sent is the last of its transaction
 
     def prepare(self, names: PreparedNames) -> None:
         """Let Postgres keep statements under these names from now on."""
@@ -48,65 +62,75 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
     def run(self, sql: str, stream: Any = None, **params: Any) -> Any:
         if not params and stream is None:
             return super().run(sql)
-        statement, values = parsed(sql)
-        if stream is None:
-            self._context = self._execute_at_once(statement, values(params))
-        else:
+        if stream is not None:
+            statement, values = parsed(sql)
             self._context = self.execute_unnamed(statement, values(params), stream=stream)
+            return self._context.rows
+        try:
+            [self._context] = self._executed([Statement(sql, params)])
+        except DatabaseError as error:
+            # In a transaction, the transaction has failed.
+            if self._names is None or not is_outdated(error) or not self.is_idle:
+                raise
+            [self._context] = self._executed([Statement(sql, params)])
         return self._context.rows
 
-    def run_and_commit(self, sql: str, **params: Any) -> Any:
-        """Run a statement with parameters, and commit in the same round trip. If the statement fails, Postgres skips
-        the commit."""
-        self._commits = True
-        try:
-            return self.run(sql, **params)
-        finally:
-            self._commits = False
+    def run_together(self, statements: Sequence[Statement]) -> list[Result]:
+        """Run statements in one round trip, if there are any. If one of them fails, Postgres skips the statements after
+        it, and the error is raised."""
+        if not statements:
+            return []
+        return [Result(context.rows or [], context.row_count) for context in self._executed(statements)]
 
-    def _execute_at_once(self, statement: str, values: Sequence[Any]) -> Any:
-        texts = pg8000.core.make_params(self.py_types, values)
-        if self._names is None or (name := self._names.name_of(statement)) is None:
-            self._parse(b"", statement)
-            return self._executed(b"", statement, texts)
-        if not name.is_ready:
-            return self._prepared(self._names, name.text, statement, texts)
-        try:
-            return self._executed(name.text, statement, texts)
-        except DatabaseError as error:
-            if is_outdated(error):
-                self._names.forget()
-                # In a transaction, the transaction has failed. If its commit has failed, there is no transaction now.
-                if self.is_idle and not self._commits:
-                    return self._prepared(self._names, name.text, statement, texts)
-            raise
-
-    def _prepared(self, names: PreparedNames, name: bytes, statement: str, texts: Sequence[str | None]) -> Any:
-        """Let Postgres prepare a statement under a name, in the place of an earlier one, and execute it."""
-        names.failed(statement)
-        self._send_message(_CLOSE, _STATEMENT + name + _NUL)  # does nothing if there is none
-        self._parse(name, statement)
-        context = self._executed(name, statement, texts)
-        names.succeeded(statement)
-        return context
-
-    def _parse(self, name: bytes, statement: str) -> None:
-        self._send_message(_PARSE, name + _NUL + statement.encode() + _NUL + _COUNT.pack(0))
-
-    def _executed(self, name: bytes, statement: str, texts: Sequence[str | None]) -> Any:
-        context = pg8000.core.Context(statement)
-        parameters = [_COUNT.pack(len(texts)), *map(_field, texts)]
-        self._send_message(_BIND, b"".join((_NUL, name, _NUL, _COUNT.pack(0), *parameters, _COUNT.pack(0))))
-        self._send_message(_DESCRIBE, _PORTAL)
-        self._send_message(_EXECUTE, _ALL_ROWS)
-        if self._commits:
-            self._parse(b"", "COMMIT")
-            self._send_message(_BIND, _NO_PARAMETERS)
-            self._send_message(_EXECUTE, _ALL_ROWS)
+    def _executed(self, statements: Sequence[Statement]) -> list[Any]:
+        """Send statements, and return their contexts when all of them have been executed."""
+        sent = [self._send(statement) for statement in statements]
         pg8000.core._write(self._sock, pg8000.core.SYNC_MSG)
         pg8000.core._flush(self._sock)
-        self.handle_messages(context)
-        return context
+        contexts = [context for context, _ in sent]
+        try:
+            self._receive(contexts)
+        except DatabaseError as error:
+            if self._names is not None and is_outdated(error):
+                self._names.forget()
+            raise
+        for context, is_prepared in sent:
+            if is_prepared and self._names is not None:
+                self._names.succeeded(context.statement)
+        return contexts
+
+    def _send(self, statement: Statement) -> tuple[Any, bool]:
+        """Send the messages of a statement. Return its context, and whether the messages let Postgres prepare it under
+        a name, in the place of an earlier one."""
+        text, values = parsed(statement.sql)
+        sent = pg8000.core.make_params(self.py_types, values(statement.params))
+        name = None if self._names is None else self._names.name_of(text)
+        named, is_ready = name or (b"", False)
+        is_prepared = bool(named) and not is_ready
+        if self._names is not None and is_prepared:
+            self._names.failed(text)
+            self._send_message(_CLOSE, _STATEMENT + named + _NUL)  # does nothing if there is none
+        if not is_ready:
+            self._send_message(_PARSE, named + _NUL + text.encode() + _NUL + _COUNT.pack(0))
+        fields = [_COUNT.pack(len(sent)), *map(_field, sent)]
+        self._send_message(_BIND, b"".join((_NUL, named, _NUL, _COUNT.pack(0), *fields, _COUNT.pack(0))))
+        self._send_message(_DESCRIBE, _PORTAL)
+        self._send_message(_EXECUTE, _ALL_ROWS)
+        return pg8000.core.Context(text), is_prepared
+
+    def _receive(self, contexts: Sequence[Any]) -> None:
+        """Receive the responses to the statements with these contexts. Raises the error of the statement that
+        failed."""
+        following, code = iter(contexts), b""
+        context = next(following)
+        while code != _READY:
+            code, length = pg8000.core.ci_unpack(pg8000.core._read(self._sock, 5))
+            self.message_types[code](pg8000.core._read(self._sock, length - 4), context)
+            if code == _COMPLETE:
+                context = next(following, context)
+        for context in contexts:
+            if context.error is not None:
+                raise context.error
 
 
 @lru_cache(_MOST)

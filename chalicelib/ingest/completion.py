@@ -44,7 +44,7 @@ from chalicelib.ingest.reject_files import RejectFile
 from chalicelib.ingest.staging import Outcome, Staged
 from chalicelib.ingest.staleness import is_stale
 from chalicelib.ingest.verdict import FileCounts, verdict
-from chalicelib.loads import claims
+from chalicelib.loads import claims, object_versions
 from chalicelib.loads.claims import Findings
 from chalicelib.loads.outcomes import Counts
 
@@ -112,18 +112,14 @@ class Completion:
     def _merge(self, orphan_count: int, findings: Findings) -> Outcome:
         attempt, staged = self.attempt, self.staged
         session, dataset = attempt.session, attempt.dataset
-        merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT, few=self._is_few)
-        if is_stale(attempt):
+        # Each round trip from here on is a time in which no other writer has the table.
+        query = object_versions.newest_loaded(attempt.created)
+        [newest] = merge.lock_table(session, dataset, timeout=LOCK_TIMEOUT, few=self._is_few, then=[query])
+        if is_stale(attempt, newest):
             return self._skip()
-        merged = self._merge_rows()
-        waiting = 0
-        if orphan_count:
-            if self._is_few:
-                merge.plan_as_usual(session)  # two lists of thousands of rows are compared, and none has an index
-            waiting = orphans.remember(session, dataset, attempt.claim.load_id, staged.relation)
+        merged, waiting = self._merge_rows(orphan_count)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
-        claims.succeed(session, attempt.claim, counts, findings)
-        self.rejects.tracked.record(session)
+        claims.succeed(session, attempt.claim, counts, findings, first=self.rejects.tracked.recording())
         staged.discard()
         return Outcome("succeeded", counts, waiting=waiting)
 
@@ -136,20 +132,27 @@ class Completion:
         key, reasons = self.rejects.complete(), self.rejects.reasons.counted()
         return Findings(key, reasons, self.rejects.tracked.count, notices)
 
-    def _merge_rows(self) -> Merged:
+    def _merge_rows(self, orphan_count: int) -> tuple[Merged, int]:
         """Merge the rows. Delete the orphans with their ids, and resolve the rejects with their ids and the rejects
-        that the file is declared to correct."""
+        that the file is declared to correct. Then store the orphans of the file. Return the result of the merge, and
+        how many orphans were stored."""
         session, dataset, staged = self.attempt.session, self.attempt.dataset, self.staged
+        remembering = []
+        if orphan_count:
+            remembering.append(orphans.remembering(dataset, self.attempt.claim.load_id, staged.relation))
         if self._is_few:
-            merged = merge.upsert_few(session, dataset, staged.relation)
+            # To remember orphans, Postgres compares two lists of thousands of rows, and none of them has an index.
+            then = [*merge.AS_USUAL, *remembering] if remembering else []
+            merged, results = merge.upsert_few(session, dataset, staged.relation, then=then)
         else:
             merged = merge.load(session, dataset, staged.relation)
             orphans.forget(session, dataset, staged.table)
             open_rejects.resolve(session, dataset, staged.table)
+            results = session.run_together(*remembering)
         declared, layout = staged.reading.file_format.declared, staged.reading.file_format.layout
         if declared.corrects is not None and layout.line_column:
             open_rejects.correct(session, declared.corrects, staged.table, layout.line_column)
-        return merged
+        return merged, results[-1].affected if remembering else 0
 
     def _skip(self) -> Outcome:
         claims.skip(self.attempt.session, self.attempt.claim, "a newer version of the object has been loaded")

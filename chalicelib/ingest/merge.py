@@ -9,10 +9,12 @@ load. This transaction has locked the parents of every row that it merges. If th
 triggers, the triggers run in addition.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.cloud.database import Session, lock_timeout, skipping_row_triggers
+from chalicelib.cloud.statements import Result, Statement
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.value_limits import MAX_ID
 from chalicelib.ingest import open_rejects
@@ -34,7 +36,8 @@ _WAYS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_materi
 FOR_A_FEW = "; ".join(
     ("SET LOCAL plan_cache_mode = force_generic_plan", *(f"SET LOCAL {name} = off" for name in ("jit", *_WAYS)))
 )
-_AS_USUAL = "; ".join(f"SET LOCAL {name} = DEFAULT" for name in ("plan_cache_mode", *_WAYS))
+# They undo the settings FOR_A_FEW for the rest of the transaction.
+AS_USUAL = [Statement(f"SET LOCAL {name} = DEFAULT") for name in ("plan_cache_mode", *_WAYS)]
 _COUNTS = "SELECT distinct_ids, updated, inserted FROM _merged"  # of a statement that begins with `_upserting`
 # When the row triggers are switched off, and again when they are back on, Postgres discards the plans of all statements
 # of the connection, also those of the other triggers. For a few rows, to make these plans again takes longer than the
@@ -69,26 +72,27 @@ class Merged:
         )
 
 
-def lock_table(session: Session, dataset: Dataset, *, timeout: float, few: bool = False) -> None:
+def lock_table(
+    session: Session, dataset: Dataset, *, timeout: float, few: bool = False, then: Sequence[Statement] = ()
+) -> list[Result]:
     """Wait up to `timeout` seconds for the table's lock. Switch row triggers off if the database role may do that. With
-    `few`, the transaction also gets the settings FOR_A_FEW. Raises LockTimeout."""
-    statements = locking(dataset, timeout)
-    session.run(f"{FOR_A_FEW}; {statements}" if few else statements)
+    `few`, the transaction also gets the settings FOR_A_FEW. The statements `then` run in the round trip of the lock:
+    return their results. Raises LockTimeout."""
+    settings = f"{lock_timeout(timeout)}; {_SKIP_ROW_TRIGGERS}"
+    session.run(f"{FOR_A_FEW}; {settings}" if few else settings)
+    return session.run_together(Statement(_locking(dataset)), *then)[1:]
 
 
-def locking(dataset: Dataset, timeout: float, *, rows: int | None = None) -> str:
-    """Return the statements of `lock_table`, so that a caller can send them together with other statements. `rows` is
-    the number of rows that the caller will merge, if it is known. For at most _TRIGGERED rows, the row triggers stay
-    on."""
-    locking = f"{lock_timeout(timeout)}; LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE;"
-    if rows is not None and rows <= _TRIGGERED:
-        return locking
-    return f"{locking} {_SKIP_ROW_TRIGGERS}"
+def locking(dataset: Dataset, timeout: float, *, rows: int) -> str:
+    """Return the statements that wait for the lock as `lock_table` does, so that a caller can send them together with
+    other statements. `rows` is the number of rows that the caller will merge. For at most _TRIGGERED rows, the row
+    triggers stay on."""
+    locking = f"{lock_timeout(timeout)}; {_locking(dataset)}"
+    return locking if rows <= _TRIGGERED else f"{locking}; {_SKIP_ROW_TRIGGERS}"
 
 
-def plan_as_usual(session: Session) -> None:
-    """Undo the settings FOR_A_FEW for the rest of the transaction."""
-    session.run(_AS_USUAL)
+def _locking(dataset: Dataset) -> str:
+    return f"LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE"
 
 
 def skip_row_triggers(session: Session) -> None:
@@ -109,13 +113,18 @@ def upsert(session: Session, dataset: Dataset, relation: Relation) -> Merged:
     This is one statement. It also deletes the orphans that have the same ids as the merged rows, because the merged
     rows are newer. The open rejects with these ids stay open. The caller must have locked the parents of all rows.
     """
-    return _merged(session, dataset, _upserting(dataset, relation))
+    return _counted(session.run(f"{_upserting(dataset, relation)} {_COUNTS}", dataset=dataset.name))
 
 
-def upsert_few(session: Session, dataset: Dataset, relation: Relation) -> Merged:
+def upsert_few(
+    session: Session, dataset: Dataset, relation: Relation, *, then: Sequence[Statement] = ()
+) -> tuple[Merged, list[Result]]:
     """Do the same as `upsert` for at most FEW rows of a staging table, and resolve the open rejects with their ids. The
-    transaction has the settings FOR_A_FEW."""
-    return _merged(session, dataset, _upserting(dataset, relation, few=True, resolves=True))
+    transaction has the settings FOR_A_FEW. The statements `then` run in the same round trip: return their results."""
+    upserting = _upserting(dataset, relation, few=True, resolves=True)
+    merge = Statement(f"{upserting} {_COUNTS}", {"dataset": dataset.name})
+    merged, *results = session.run_together(merge, *then)
+    return _counted(merged.rows), results
 
 
 def upsert_request(
@@ -129,8 +138,8 @@ def upsert_request(
     return load.recorded(run(sql, **params, **load.params))
 
 
-def _merged(session: Session, dataset: Dataset, upserting: str) -> Merged:
-    [[distinct, updated, inserted]] = session.run(f"{upserting} {_COUNTS}", dataset=dataset.name)
+def _counted(rows: list[list[Any]]) -> Merged:
+    [[distinct, updated, inserted]] = rows
     return Merged(distinct, inserted, updated)
 
 

@@ -14,6 +14,7 @@ tracked in the table. All other rejects stay open.
 from collections.abc import Collection, Mapping, Sequence
 
 from chalicelib.cloud.database import Session
+from chalicelib.cloud.statements import Statement
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import LoadError
 from chalicelib.core.reasons import UNKNOWN_PARENT
@@ -28,7 +29,7 @@ class Tracked:
     def __init__(self, dataset: Dataset, load_id: int, *, may_wait: bool) -> None:
         self.count = 0
         self._dataset, self._load_id, self._may_wait = dataset, load_id, may_wait
-        self._rows = bytearray()
+        self._places, self._ids, self._waits = bytearray(), bytearray(), bytearray()  # elements of arrays
 
     def add(self, place: int, row: Mapping[str, str | None] | None, codes: Collection[str]) -> None:
         """Add a reject. `place` is its line in a file, or its index in a request. `row` has the values as sent."""
@@ -37,14 +38,29 @@ class Tracked:
         self.count += 1
         row_id = readable_id(row["id"]) if row else None
         waits = self._may_wait and {*codes} == {UNKNOWN_PARENT.code}
-        shown_id = "\\N" if row_id is None else row_id
-        self._rows += f"{self._load_id}\t{place}\t{self._dataset.name}\t{shown_id}\t{waits}\n".encode()
+        self._places += b",%d" % place
+        self._ids += b",NULL" if row_id is None else b",%d" % row_id
+        self._waits += b",true" if waits else b",false"
 
     def record(self, session: Session) -> None:
         """Store the rows. The caller must be in the transaction that completes the load, and stores `count` there as
         the load's `tracked_rejects`."""
-        if self.count:
-            session.copy_in("COPY open_rejects (load_id, place, dataset, id, waits) FROM STDIN", [bytes(self._rows)])
+        session.run_together(*self.recording())
+
+    def recording(self) -> list[Statement]:
+        """Return the statements of `record`, so that a caller can send them together with others."""
+        if not self.count:
+            return []
+        arrays = {"places": self._places, "ids": self._ids, "waits": self._waits}
+        return [
+            Statement(
+                "INSERT INTO open_rejects (load_id, place, dataset, id, waits)"
+                " SELECT CAST(:load_id AS bigint), place, :dataset, id, waits FROM unnest(CAST(:places AS bigint[]),"
+                " CAST(:ids AS integer[]), CAST(:waits AS boolean[])) AS tracked (place, id, waits)",
+                {"load_id": self._load_id, "dataset": self._dataset.name}
+                | {name: f"{{{elements[1:].decode()}}}" for name, elements in arrays.items()},
+            )
+        ]
 
 
 def resolve(session: Session, dataset: Dataset, table: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from chalicelib.cloud.database import Session
+from chalicelib.cloud.statements import Statement
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.datasets import DATASETS, children
 from chalicelib.core.errors import HireflowError
@@ -92,12 +93,11 @@ def listing(columns: Iterable[str], relation: Relation) -> str:
     return f"COPY (SELECT seq, {ids} FROM {missing(relation)} ORDER BY seq) TO STDOUT"
 
 
-def remember(session: Session, dataset: Dataset, load_id: int, relation: Relation) -> int:
-    """Store the rows of `missing(relation)` as orphans of a load. Return how many were stored. An orphan has the
-    columns of `relation`, except for the columns that it leaves out. Only the last row of each id is stored. No row of
-    an id is stored if `relation` has a valid row with this id that comes later in the file. Must be called in the
-    load's transaction."""
-    return session.affected(
+def remembering(dataset: Dataset, load_id: int, relation: Relation) -> Statement:
+    """Return the statement that stores the rows of `missing(relation)` as orphans of a load, in the load's transaction.
+    An orphan has the columns of `relation`, except for the columns that it leaves out. Only the last row of each id is
+    stored. No row of an id is stored if `relation` has a valid row with this id that comes later in the file."""
+    return Statement(
         f"""
         WITH valid AS (
             SELECT id, max(seq) AS seq FROM {relation.source}
@@ -111,7 +111,7 @@ def remember(session: Session, dataset: Dataset, load_id: int, relation: Relatio
         ON CONFLICT (dataset, id) DO UPDATE
         SET load_id = excluded.load_id, "row" = excluded."row", rejected_at = excluded.rejected_at
         """,
-        load_id=load_id,
+        {"load_id": load_id},
     )
 
 

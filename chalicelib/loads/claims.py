@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.cloud.database import Session, lock_timeout
+from chalicelib.cloud.statements import Statement
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 from chalicelib.loads.announcements import AWAITS_OBJECT
@@ -219,8 +220,10 @@ def refuse(session: Session, claim: Claim, counts: Counts, error: str, found: Fi
     )
 
 
-def succeed(session: Session, claim: Claim, counts: Counts, found: Findings) -> None:
-    """Finish a load, in the transaction that wrote its rows.
+def succeed(
+    session: Session, claim: Claim, counts: Counts, found: Findings, *, first: Sequence[Statement] = ()
+) -> None:
+    """Finish a load, in the transaction that wrote its rows. The statements `first` run before, in the same round trip.
 
     `finished_at` is the time of this statement, at which the transaction holds the lock of the table. So the loads of a
     key have the same order by `finished_at` as by their commits. now() would not ensure this order: it is the beginning
@@ -232,6 +235,7 @@ def succeed(session: Session, claim: Claim, counts: Counts, found: Findings) -> 
         "status = 'succeeded', finished_at = clock_timestamp(), error = NULL,"
         " received = :received, inserted = :inserted, updated = :updated, unchanged = :unchanged,"
         f" superseded = :superseded, rejected = :rejected, {_FOUND}",
+        *first,
         **found.columns(),
         **vars(counts),
     )
@@ -292,14 +296,13 @@ def reopen(session: Session, created: ObjectCreated) -> None:
         release(session, load_id)
 
 
-def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any) -> None:
-    changed = session.affected(
+def _update_mine(session: Session, claim: Claim, assignments: str, *first: Statement, **params: Any) -> None:
+    """Change the row of a load. The statements `first` run before, in the same round trip."""
+    mine = {"id": claim.load_id, "attempt": claim.attempt, "handovers": claim.handovers}
+    update = (
         f"UPDATE loads SET {assignments} WHERE id = :id AND attempts = :attempt AND handovers = :handovers"
-        " AND status = 'running'",
-        id=claim.load_id,
-        attempt=claim.attempt,
-        handovers=claim.handovers,
-        **params,
+        " AND status = 'running'"
     )
-    if not changed:
+    *_, updated = session.run_together(*first, Statement(update, {**params, **mine}))
+    if not updated.affected:
         raise ClaimLost(f"another worker took over load {claim.load_id}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chalicelib.cloud.database import Session
+from chalicelib.cloud.statements import Statement
 
 
 @dataclass(frozen=True)
@@ -16,24 +16,23 @@ class ObjectCreated:
     sequencer: str | None
 
 
-def newest_loaded(session: Session, created: ObjectCreated) -> list[tuple[str, str | None]]:
-    """Return (version, sequencer) of the newest loaded versions of a key. The version `created` itself is left out.
+def newest_loaded(created: ObjectCreated) -> Statement:
+    """Return the query for (version, sequencer) of the newest loaded versions of a key. The version `created` itself is
+    left out.
 
-    At most two versions are returned: the newest version with a sequencer, and the version without a sequencer that was
-    loaded last. Object versions that the sweep has offered have no sequencer. Among these, the version that was loaded
-    last is the newest, because a load of an older version would have been skipped.
+    There are at most two such versions: the newest version with a sequencer, and the version without a sequencer that
+    was loaded last. Object versions that the sweep has offered have no sequencer. Among these, the version that was
+    loaded last is the newest, because a load of an older version would have been skipped.
     """
     loaded = (
         "SELECT version, sequencer FROM loads WHERE source = :source AND version <> :version AND status = 'succeeded'"
     )
     order = "rpad(sequencer, 64, '0') COLLATE \"C\" DESC, finished_at DESC, id DESC"
-    rows = session.run(
+    return Statement(
         f"({loaded} AND sequencer IS NOT NULL ORDER BY {order} LIMIT 1)"
         f" UNION ALL ({loaded} AND sequencer IS NULL ORDER BY finished_at DESC, id DESC LIMIT 1)",
-        source=created.source,
-        version=created.version,
+        {"source": created.source, "version": created.version},
     )
-    return [(version, sequencer) for version, sequencer in rows]
 
 
 def compare_sequencers(one: str | None, other: str | None) -> int:

@@ -38,7 +38,7 @@ def waiting(session: Session, rows: Sequence[Row], dataset: Dataset = ORDERS) ->
         merge.load(session, dataset, relation)
         orphans.forget(session, dataset, relation.source)
         if count:
-            orphans.remember(session, dataset, load_id, relation)
+            session.run_together(orphans.remembering(dataset, load_id, relation))
     return count
 
 
