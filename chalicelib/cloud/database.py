@@ -105,7 +105,8 @@ class Session:
 
     def run_together(self, *statements: Statement) -> list[Result]:
         """Run statements in one round trip, and return their results. If one of them fails, the statements after it do
-        not run, and its error is raised as by `run`."""
+        not run, and its error is raised as by `run`. Outside a transaction, all of them together are one
+        transaction."""
         results: list[Result] = self._guarded(lambda: self._connection.run_together(statements))
         return results
 

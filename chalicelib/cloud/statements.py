@@ -1,5 +1,5 @@
-"""Runs statements with parameters: parses each of them only once, and sends it to Postgres in one round trip. A
-connection of the API or of files also lets Postgres keep the statements that it sends often.
+"""Runs statements with parameters: parses each of them only once, and sends it to Postgres in one round trip, alone or
+together with others. A connection of the API or of files also lets Postgres keep the statements that it sends often.
 
 pg8000 looks for the parameters of a statement character by character. For a long statement, this takes a millisecond,
 which is more than most statements take in Postgres. And pg8000 waits for three responses for each such statement: to
