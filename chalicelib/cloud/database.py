@@ -7,7 +7,7 @@ SQLAlchemy.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
 from pg8000.exceptions import DatabaseError, InterfaceError
@@ -98,17 +98,17 @@ class Session:
     def run_and_commit(self, sql: str, **params: Any) -> list[list[Any]]:
         """Run the last statement of a transaction, which has parameters, and commit in the same round trip. Return the
         rows of the statement. If the statement fails, nothing is committed."""
-        with _telling_that_the_result_is_not_known(self):
-            result, _ = self.run_together(Statement(sql, params), _COMMIT)
-        self._committed = True
-        return result.rows
+        return self.run_together(Statement(sql, params), commit=True)[0].rows
 
-    def run_together(self, *statements: Statement) -> list[Result]:
+    def run_together(self, *statements: Statement, commit: bool = False) -> list[Result]:
         """Run statements in one round trip, and return their results. If one of them fails, the statements after it do
-        not run, and its error is raised as by `run`. Outside a transaction, all of them together are one
-        transaction."""
-        results: list[Result] = self._guarded(lambda: self._connection.run_together(statements))
-        return results
+        not run, and its error is raised as by `run`. Outside a transaction, all of them together are one transaction.
+        With `commit`, they are the last statements of a transaction, which is committed in the same round trip."""
+        sent = (*statements, _COMMIT) if commit else statements
+        with _telling_that_the_result_is_not_known(self) if commit else nullcontext():
+            results: list[Result] = self._guarded(lambda: self._connection.run_together(sent))
+        self._committed = self._committed or commit
+        return results[: len(statements)]
 
     def scalar(self, sql: str, **params: Any) -> Any:
         """Run SQL and return the first column of the first row, or None without rows."""

@@ -21,7 +21,7 @@ from chalicelib.ingest import open_rejects
 from chalicelib.ingest.merge_sql import IS_DIFFERENT, IS_NEW, MergeSql
 from chalicelib.ingest.relation import Relation
 from chalicelib.loads import outcomes
-from chalicelib.loads.outcomes import Counts, Recorded, RequestLoad
+from chalicelib.loads.outcomes import Counts, RequestLoad
 
 # So few rows are merged with a single statement. For them, the planner needs no statistics: to find a row by its id is
 # always right. Each further statement would cost a small file more than it saves.
@@ -80,19 +80,19 @@ def lock_table(
     return their results. Raises LockTimeout."""
     settings = f"{lock_timeout(timeout)}; {_SKIP_ROW_TRIGGERS}"
     session.run(f"{FOR_A_FEW}; {settings}" if few else settings)
-    return session.run_together(Statement(_locking(dataset)), *then)[1:]
+    return session.run_together(locking(dataset), *then)[1:]
 
 
-def locking(dataset: Dataset, timeout: float, *, rows: int) -> str:
-    """Return the statements that wait for the lock as `lock_table` does, so that a caller can send them together with
-    other statements. `rows` is the number of rows that the caller will merge. For at most _TRIGGERED rows, the row
-    triggers stay on."""
-    locking = f"{lock_timeout(timeout)}; {_locking(dataset)}"
-    return locking if rows <= _TRIGGERED else f"{locking}; {_SKIP_ROW_TRIGGERS}"
+def locking(dataset: Dataset) -> Statement:
+    """Return the statement that locks the table, so that a caller can send it together with other statements."""
+    return Statement(f"LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE")
 
 
-def _locking(dataset: Dataset) -> str:
-    return f"LOCK TABLE {dataset.table} IN SHARE ROW EXCLUSIVE MODE"
+def beginning(timeout: float, rows: int) -> str:
+    """Return the statements at the beginning of a transaction that merges `rows` rows of a request. It waits up to
+    `timeout` seconds for each lock. For at most _TRIGGERED rows, the row triggers stay on."""
+    statements = f"BEGIN; {FOR_A_FEW}; {lock_timeout(timeout)}"
+    return statements if rows <= _TRIGGERED else f"{statements}; {_SKIP_ROW_TRIGGERS}"
 
 
 def skip_row_triggers(session: Session) -> None:
@@ -127,15 +127,12 @@ def upsert_few(
     return _counted(merged.rows), results
 
 
-def upsert_request(
-    session: Session, load: RequestLoad, relation: Relation, params: Mapping[str, str], *, commit: bool
-) -> Recorded:
-    """Do the same as `upsert` for the rows of a request, resolve the open rejects with their ids, and record the load.
-    All this is one statement. With `commit`, the transaction is committed in the same round trip."""
-    run = session.run_and_commit if commit else session.run
+def upserting_request(load: RequestLoad, relation: Relation, params: Mapping[str, str]) -> Statement:
+    """Return the statement that does the same as `upsert` for the rows of a request, resolves the open rejects with
+    their ids, and records the load. `load.recorded` reads its result. `params` are the parameters of the relation."""
     upserting = _upserting(load.dataset, relation, few=True, resolves=True)
     sql = f"{upserting}, _recorded AS ({outcomes.recording('_merged')}) SELECT * FROM _recorded"
-    return load.recorded(run(sql, **params, **load.params))
+    return Statement(sql, {**params, **load.params})
 
 
 def _counted(rows: list[list[Any]]) -> Merged:

@@ -129,8 +129,7 @@ class _Request:
         """Upload all rows in one transaction. Try again after a conflict with a concurrent change."""
         for attempt in range(1, TRIES + 1):
             try:
-                locking = merge.locking(self.dataset, self.patience.left(), rows=len(self.rows))
-                with self.session.transaction(f"BEGIN; {merge.FOR_A_FEW}; {locking}"):
+                with self.session.transaction(merge.beginning(self.patience.left(), len(self.rows))):
                     return self._upload_once()
             except Conflict:
                 if attempt == TRIES:
@@ -158,8 +157,7 @@ class _Request:
         for column, parent in self.dataset.references:
             position = self.dataset.columns.index(column)
             wanted = [row.values[position] for row in self.checked]
-            if self.patience.shrunk():
-                merge.wait_at_most(self.session, self.patience.left())
+            self._before_a_lock()
             existing = parents.existing(self.session, parent, wanted, lock=True)
             if existing.issuperset(wanted):
                 continue
@@ -179,6 +177,8 @@ class _Request:
                 if ids[i] is None:
                     without_id.append(i)
         if without_id:
+            self._before_a_lock()
+            self.session.run_together(merge.locking(self.dataset))  # no other writer may take these ids
             explicit = {row_id for row_id in ids if row_id is not None}
             new = merge.next_ids(self.session, self.dataset, len(without_id), explicit)
             for i, row_id in zip(without_id, new, strict=False):
@@ -190,7 +190,10 @@ class _Request:
 
     def _merged(self, result: Upload) -> Recorded:
         """Merge the accepted rows, and record the load of this request in the history. Without rejects, this also
-        commits the transaction. With rejects, they have to be stored first."""
+        commits the transaction. With rejects, they have to be stored first.
+
+        The lock of the table is sent with the merge. So other writers of the dataset wait only for the merge and the
+        commit, and not for further round trips."""
         received, sent = len(self.rows), self.sent
         accepted = [i for i, row_id in enumerate(result.ids) if row_id is not None]
         load = RequestLoad(sent.dataset, sent.source, received, received - len(accepted), sent.correlation_id)
@@ -200,7 +203,15 @@ class _Request:
         _, *columns = zip(*(row.values for row in rows), strict=True)
         of_ids = [result.ids[i] for i in accepted]
         relation, arrays = array_rows.relation(self.dataset, [of_ids, *columns], [row.left_out for row in rows])
-        return merge.upsert_request(self.session, load, relation, arrays, commit=not result.rejects)
+        self._before_a_lock()
+        lock, upsert = merge.locking(self.dataset), merge.upserting_request(load, relation, arrays)
+        *_, recorded = self.session.run_together(lock, upsert, commit=not result.rejects)
+        return load.recorded(recorded.rows)
+
+    def _before_a_lock(self) -> None:
+        """Limit the wait for the next lock to the time that is left."""
+        if self.patience.shrunk():
+            merge.wait_at_most(self.session, self.patience.left())
 
     def _store_rejects(self, rejects: Sequence[Reject], recorded: Recorded) -> None:
         """Store the reject file, and record it in the transaction, which is committed afterwards."""

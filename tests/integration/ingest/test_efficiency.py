@@ -61,9 +61,9 @@ class Counted(Session):
         self.trips.append([sql])
         return super().run(sql, **params)
 
-    def run_together(self, *statements: Statement) -> list[Result]:
+    def run_together(self, *statements: Statement, commit: bool = False) -> list[Result]:
         self.trips.append([statement.sql for statement in statements])
-        return super().run_together(*statements)
+        return super().run_together(*statements, commit=commit)
 
 
 class Watched(Database):
@@ -95,9 +95,10 @@ def test_a_request_of_any_size_takes_the_same_few_statements(database_url: str, 
         {"id": i, "name": "Ann", "datetime": "2021-07-27", "department_id": 1, "job_id": 1} for i in range(1, rows + 1)
     ]
     upload(database, s3.storage, SentRows(EMPLOYEES, sent, "api"), grace=GRACE)
-    # The four round trips are BEGIN with the lock, a SELECT for each of the two parents, and the upsert, which also
-    # records the load. COMMIT takes no round trip of its own.
+    # The four round trips are BEGIN, a SELECT for each of the two parents, and the upsert, which also records the load.
+    # The lock and COMMIT take no round trips of their own, so other writers do not wait during any other round trip.
     assert len(database.trips) == 4, database.trips
+    assert [sql.split()[0] for sql in database.trips[-1]] == ["LOCK", "WITH"]
     database.close()
 
 
