@@ -77,7 +77,7 @@ class Connection(pg8000.native.Connection):  # type: ignore[misc]  # pg8000 has 
 
     def run_together(self, statements: Sequence[Statement]) -> list[Result]:
         """Run statements in one round trip, if there are any. If one of them fails, Postgres skips the statements after
-        it, and the error is raised."""
+        it, and the error is raised. Their results must be small: all statements are sent before a result is read."""
         if not statements:
             return []
         return [Result(context.rows or [], context.row_count) for context in self._executed(statements)]

@@ -144,11 +144,11 @@ class Reader:
         if match is None or match.end() == start:
             return
         run = match.group()
-        if _is_utf8(run):
+        if len(run) <= MAX_RECORD and _is_utf8(run):
             yield self._taken(run)
         else:  # test each line: to match the pattern again after each bad line would take quadratic time
-            for decodable, lines in groupby(_LINES.findall(run), key=_is_utf8):
-                if decodable:
+            for is_record, lines in groupby(_LINES.findall(run), key=_may_be_record):
+                if is_record:
                     yield self._taken(b"".join(lines))
                 else:
                     yield from (token for _ in lines if (token := self._record()))
@@ -290,6 +290,12 @@ class Reader:
     def _advance(self, position: int, lines: int) -> None:
         self._position = position
         self._line += lines
+
+
+def _may_be_record(line: bytes) -> bool:
+    """Return whether a clean line is not too long for a record, and can be decoded. An ignored field of any length is
+    clean."""
+    return len(line) <= MAX_RECORD + 3 and len(without_terminator(line)) <= MAX_RECORD and _is_utf8(line)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -120,7 +120,8 @@ class Completion:
             return self._skip()
         merged, waiting = self._merge_rows(orphan_count)
         counts = merged.counts(staged.received, staged.rejected + orphan_count)
-        claims.succeed(session, attempt.claim, counts, findings, first=self.rejects.tracked.recording())
+        claims.succeed(session, attempt.claim, counts, findings)
+        self.rejects.tracked.record(session)
         staged.discard()
         return Outcome("succeeded", counts, waiting=waiting)
 

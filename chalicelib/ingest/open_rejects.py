@@ -14,7 +14,6 @@ tracked in the table. All other rejects stay open.
 from collections.abc import Collection, Mapping, Sequence
 
 from chalicelib.cloud.database import Session
-from chalicelib.cloud.statements import Statement
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import LoadError
 from chalicelib.core.reasons import UNKNOWN_PARENT
@@ -45,22 +44,17 @@ class Tracked:
     def record(self, session: Session) -> None:
         """Store the rows. The caller must be in the transaction that completes the load, and stores `count` there as
         the load's `tracked_rejects`."""
-        session.run_together(*self.recording())
-
-    def recording(self) -> list[Statement]:
-        """Return the statements of `record`, so that a caller can send them together with others."""
         if not self.count:
-            return []
+            return
         arrays = {"places": self._places, "ids": self._ids, "waits": self._waits}
-        return [
-            Statement(
-                "INSERT INTO open_rejects (load_id, place, dataset, id, waits)"
-                " SELECT CAST(:load_id AS bigint), place, :dataset, id, waits FROM unnest(CAST(:places AS bigint[]),"
-                " CAST(:ids AS integer[]), CAST(:waits AS boolean[])) AS tracked (place, id, waits)",
-                {"load_id": self._load_id, "dataset": self._dataset.name}
-                | {name: f"{{{elements[1:].decode()}}}" for name, elements in arrays.items()},
-            )
-        ]
+        session.run(
+            "INSERT INTO open_rejects (load_id, place, dataset, id, waits)"
+            " SELECT CAST(:load_id AS bigint), place, :dataset, id, waits FROM unnest(CAST(:places AS bigint[]),"
+            " CAST(:ids AS integer[]), CAST(:waits AS boolean[])) AS tracked (place, id, waits)",
+            load_id=self._load_id,
+            dataset=self._dataset.name,
+            **{name: f"{{{elements[1:].decode()}}}" for name, elements in arrays.items()},
+        )
 
 
 def resolve(session: Session, dataset: Dataset, table: str) -> None:

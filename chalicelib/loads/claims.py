@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.cloud.database import Session, lock_timeout
-from chalicelib.cloud.statements import Statement
 from chalicelib.core.dataset import Dataset
 from chalicelib.core.errors import ClaimLost, LoadBusy, LoadGivenUp, LockTimeout
 from chalicelib.loads.announcements import AWAITS_OBJECT
@@ -220,10 +219,8 @@ def refuse(session: Session, claim: Claim, counts: Counts, error: str, found: Fi
     )
 
 
-def succeed(
-    session: Session, claim: Claim, counts: Counts, found: Findings, *, first: Sequence[Statement] = ()
-) -> None:
-    """Finish a load, in the transaction that wrote its rows. The statements `first` run before, in the same round trip.
+def succeed(session: Session, claim: Claim, counts: Counts, found: Findings) -> None:
+    """Finish a load, in the transaction that wrote its rows.
 
     `finished_at` is the time of this statement, at which the transaction holds the lock of the table. So the loads of a
     key have the same order by `finished_at` as by their commits. now() would not ensure this order: it is the beginning
@@ -235,7 +232,6 @@ def succeed(
         "status = 'succeeded', finished_at = clock_timestamp(), error = NULL,"
         " received = :received, inserted = :inserted, updated = :updated, unchanged = :unchanged,"
         f" superseded = :superseded, rejected = :rejected, {_FOUND}",
-        *first,
         **found.columns(),
         **vars(counts),
     )
@@ -296,13 +292,14 @@ def reopen(session: Session, created: ObjectCreated) -> None:
         release(session, load_id)
 
 
-def _update_mine(session: Session, claim: Claim, assignments: str, *first: Statement, **params: Any) -> None:
-    """Change the row of a load. The statements `first` run before, in the same round trip."""
-    mine = {"id": claim.load_id, "attempt": claim.attempt, "handovers": claim.handovers}
-    update = (
+def _update_mine(session: Session, claim: Claim, assignments: str, **params: Any) -> None:
+    changed = session.affected(
         f"UPDATE loads SET {assignments} WHERE id = :id AND attempts = :attempt AND handovers = :handovers"
-        " AND status = 'running'"
+        " AND status = 'running'",
+        id=claim.load_id,
+        attempt=claim.attempt,
+        handovers=claim.handovers,
+        **params,
     )
-    *_, updated = session.run_together(*first, Statement(update, {**params, **mine}))
-    if not updated.affected:
+    if not changed:
         raise ClaimLost(f"another worker took over load {claim.load_id}")

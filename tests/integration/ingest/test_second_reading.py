@@ -211,6 +211,20 @@ def test_an_object_that_is_overwritten_while_a_part_is_left_out_is_loaded_by_the
     assert {reject["row"]["name"] for reject in landing.rejects(landing.load())} == {"Anna" * 30}
 
 
+@pytest.mark.parametrize("before", [4_000, 50_000])
+def test_a_record_that_is_too_long_for_its_ignored_fields_does_not_fail_the_load(
+    landing: Landing, others: Landing, before: int
+) -> None:
+    rows = "".join(f"c,{i},Ann,2021-07-27T16:02:08Z,1,1,d\n" for i in range(10, 10 + before))
+    long = f"{'k' * 1_050_000},5,Long,2021-07-27T16:02:08Z,9,1,{'m' * 150_000}\n"
+    file = f"a,id,name,datetime,department_id,job_id,b\n{rows}{long}c,6,Late,2021-07-27T16:02:08Z,9,1,d\n"
+    load = landing.upload(KEY, file)
+    assert counts(load) == (before + 2, before, 0, 0, 0, 2)
+    too_long, orphan = landing.rejects(load)
+    assert too_long["reasons"] == ["the record is longer than 1 MiB"]
+    assert (orphan["line"], orphan["raw"]) == (before + 3, "c,6,Late,2021-07-27T16:02:08Z,9,1,d")
+
+
 WAITING = (
     "SELECT pid, query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LOCK TABLE _hired%'"
 )

@@ -400,6 +400,24 @@ def test_both_paths_agree_for_chunks_of_any_size(data: bytes, drip: int) -> None
     assert seen(data, dataset="hired_employees", drip=drip) == expected
 
 
+@pytest.mark.parametrize("longer", [0, 1, 200_000])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\r\n"])
+@pytest.mark.parametrize("before", [0, 2000, 9000])  # lines before the long one, so that a chunk ends elsewhere
+def test_a_record_with_a_long_ignored_field_is_rejected_wherever_a_chunk_ends(
+    longer: int, end: bytes, before: int
+) -> None:
+    start = b"id,department,comment\n" + b"".join(b"%d,Sales,x\n" % i for i in range(10, 10 + before))
+    known = b"7,Ops,"
+    line = known + b"k" * (MAX_RECORD - len(known) + longer)
+    data = start + line + end + b"8,Legal,z\n"
+    layout = describe(DEPARTMENTS, data[: HEAD + 1], complete=False).layout
+    for fast in (True, False):
+        tokens = list(Reader(DEPARTMENTS, io.BytesIO(data), layout, fast=fast))
+        found = [(t.line, t.problem, len(t.raw)) for t in tokens if isinstance(t, Record) and t.problem]
+        assert found == ([(before + 2, TOO_LONG, MAX_RECORD)] if longer else [])
+        assert sum(t.lines for t in tokens) == before + 3
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
