@@ -9,10 +9,9 @@ The load takes its locks in this order:
    may take as long as the first reading. Other writers of the dataset can commit in the meantime.
 3. The table of the dataset, SHARE ROW EXCLUSIVE (`merge.lock_table`), for the merge, the history and the commit.
 
-Requests (`rows`) lock in the same order, unless a row of the request has no id: then they lock the table first for the
-new ids. Healing (`orphans`) also locks the table first, and then the parents. This cannot cause a deadlock with a load.
-KEY SHARE does not conflict with KEY SHARE, so a transaction that holds the table never waits for the parents that the
-load has locked. These are the writers of parents:
+Requests and healing (`rows`, `orphans`) lock in the opposite order: first the table, then the parents. This cannot
+cause a deadlock with a load. KEY SHARE does not conflict with KEY SHARE, so a request that holds the table never waits
+for the parents that the load has locked. These are the writers of parents:
 - A load of parents locks the parents' table. This lock does not conflict with the ROW SHARE lock that our statements
   take on that table. The load of parents changes no ids, so its updates do not conflict with our locks on the parents.
 - A transaction that deletes a parent, or changes its id, waits until we have committed. If the transaction also holds a
@@ -21,7 +20,7 @@ load has locked. These are the writers of parents:
 - An operator may delete children and then, in the same transaction, their parents. This transaction may wait for the
   parents that we have locked, while we wait for the table. Postgres cancels one of the two transactions. If it cancels
   ours, the next attempt finds that the parents do not exist any more.
-- The same deadlock is possible with three transactions: a healing holds the table and waits for a parent, and the
+- The same deadlock is possible with three transactions: a request holds the table and waits for a parent, and the
   transaction that deletes this parent waits for a parent that we have locked.
 
 Steps 1 and 3 each have a savepoint. After a deadlock or a timeout, only that step is rolled back and tried again.

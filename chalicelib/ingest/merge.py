@@ -101,9 +101,12 @@ def skip_row_triggers(session: Session) -> None:
     session.run(_SKIP_ROW_TRIGGERS)
 
 
-def wait_at_most(session: Session, timeout: float) -> None:
-    """Limit the wait for every further lock of the transaction to `timeout` seconds."""
-    session.run(lock_timeout(timeout))
+def limiting_waits(timeout: float) -> Statement:
+    """Return the statement that limits the wait for every further lock of the transaction to what is left of `timeout`
+    seconds since its beginning."""
+    passed = "CAST(1000 * extract(epoch FROM clock_timestamp() - now()) AS integer)"
+    left = f"CAST(greatest(1, CAST(:timeout AS integer) - {passed}) AS text)"
+    return Statement(f"SELECT set_config('lock_timeout', {left}, true)", {"timeout": round(timeout * 1000)})
 
 
 def upsert(session: Session, dataset: Dataset, relation: Relation) -> Merged:

@@ -1,8 +1,8 @@
 """Finds out whether the parents of rows exist.
 
-`existing` does this for a few ids, `absent` for all rows of a table at once. Both can lock the existing parents with
-FOR KEY SHARE, the lock that foreign keys use. Until the transaction ends, no other transaction can delete these parents
-or change their ids. The other columns of the parents can still change.
+`existing` and `finding` do this for a few ids, `absent` for all rows of a table at once. `finding` and `absent` can
+lock the existing parents with FOR KEY SHARE, the lock that foreign keys use. Until the transaction ends, no other
+transaction can delete these parents or change their ids. The other columns of the parents can still change.
 
 A row may be written only if a locking statement has *returned* its parents. If only a later join finds a parent, the
 parent has no lock, and could be deleted before the commit.
@@ -11,6 +11,7 @@ parent has no lock, and could be deleted before the commit.
 from collections.abc import Iterable
 
 from chalicelib.cloud.database import Session
+from chalicelib.cloud.statements import Statement
 from chalicelib.core.dataset import Column, Dataset
 from chalicelib.core.kinds.values import Value
 from chalicelib.ingest.relation import Relation
@@ -18,14 +19,19 @@ from chalicelib.ingest.relation import Relation
 _LOCK = "FOR KEY SHARE"
 
 
-def existing(session: Session, parent: str, ids: Iterable[Value | None], *, lock: bool = False) -> set[Value]:
+def existing(session: Session, parent: str, ids: Iterable[Value | None]) -> set[Value]:
     """Return the `ids` that exist in the table `parent`."""
+    query = finding(parent, ids, lock=False)
+    return {row[0] for row in session.run(query.sql, **query.params)} if query.params["ids"] else set()
+
+
+def finding(parent: str, ids: Iterable[Value | None], *, lock: bool) -> Statement:
+    """Return the query for the `ids` that exist in the table `parent`, so that a caller can send it together with other
+    statements."""
     wanted = sorted(i for i in set(ids) if isinstance(i, int))
-    if not wanted:
-        return set()
-    locking = _LOCK if lock else ""
-    rows = session.run(f'SELECT id FROM "{parent}" WHERE id = ANY(:ids) ORDER BY id {locking}', ids=wanted)
-    return {row[0] for row in rows}
+    return Statement(
+        f'SELECT id FROM "{parent}" WHERE id = ANY(:ids) ORDER BY id {_LOCK if lock else ""}', {"ids": wanted}
+    )
 
 
 def absent(session: Session, dataset: Dataset, relation: Relation, *, lock: bool) -> dict[str, str]:

@@ -82,18 +82,13 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
-        self._allowed = seconds
 
     def left(self) -> float:
-        """Return the seconds that are left for the next lock. Raises LockTimeout if no time is left."""
-        self._allowed = self._deadline - time.monotonic()
-        if self._allowed <= 0:
+        """Return the seconds that are left for the locks of a transaction. Raises LockTimeout if no time is left."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
             raise LockTimeout("the tables are busy with other loads")
-        return self._allowed
-
-    def shrunk(self) -> bool:
-        """Return whether the time that is left is shorter than the last result of `left`, by more than 0.2 seconds."""
-        return self._deadline - time.monotonic() < self._allowed - 0.2
+        return left
 
 
 def _heal(session: Session, dataset: Dataset, grace: timedelta) -> None:
@@ -129,16 +124,17 @@ class _Request:
         """Upload all rows in one transaction. Try again after a conflict with a concurrent change."""
         for attempt in range(1, TRIES + 1):
             try:
-                with self.session.transaction(merge.beginning(self.patience.left(), len(self.rows))):
-                    return self._upload_once()
+                left = self.patience.left()
+                with self.session.transaction(merge.beginning(left, len(self.rows))):
+                    return self._upload_once(left)
             except Conflict:
                 if attempt == TRIES:
                     raise
         raise AssertionError("unreachable")
 
-    def _upload_once(self) -> Upload:
+    def _upload_once(self, patience: float) -> Upload:
         result = Upload(self.rows)
-        problems = self._with_missing_parents()
+        problems = self._with_missing_parents(patience)
         result.ids = self._with_new_ids(problems)
         result.rejects = [
             Reject(i, of_row, _raw(self.rows[i]), row_of_object(self.dataset, self.rows[i]))
@@ -151,17 +147,24 @@ class _Request:
             self._store_rejects(result.rejects, recorded)
         return result
 
-    def _with_missing_parents(self) -> list[tuple[Problem, ...]]:
-        """Return the problems of each row, including missing parents. Lock the parents that exist."""
+    def _with_missing_parents(self, patience: float) -> list[tuple[Problem, ...]]:
+        """Lock the table, and then the parents that exist. Return the problems of each row, including missing parents.
+
+        All this takes one round trip, because other writers of the dataset wait during each further one. Before each
+        lock but the first, its wait is limited to the rest of `patience`, in seconds from the beginning of the
+        transaction."""
         problems = [row.problems for row in self.checked]
+        limit = merge.limiting_waits(patience)
+        statements = [merge.locking(self.dataset), limit]
+        wanted = []
         for column, parent in self.dataset.references:
             position = self.dataset.columns.index(column)
-            wanted = [row.values[position] for row in self.checked]
-            self._before_a_lock()
-            existing = parents.existing(self.session, parent, wanted, lock=True)
-            if existing.issuperset(wanted):
-                continue
-            for i, parent_id in enumerate(wanted):
+            wanted.append([row.values[position] for row in self.checked])
+            statements += (parents.finding(parent, wanted[-1], lock=True), limit)
+        found = self.session.run_together(*statements)[2::2]
+        for (column, _), ids, result in zip(self.dataset.references, wanted, found, strict=True):
+            existing = {row[0] for row in result.rows}
+            for i, parent_id in enumerate(ids):
                 if parent_id is not None and parent_id not in existing:
                     problems[i] = (*problems[i], missing_parent(column.name, parent_id))
         return problems
@@ -177,8 +180,6 @@ class _Request:
                 if ids[i] is None:
                     without_id.append(i)
         if without_id:
-            self._before_a_lock()
-            self.session.run_together(merge.locking(self.dataset))  # no other writer may take these ids
             explicit = {row_id for row_id in ids if row_id is not None}
             new = merge.next_ids(self.session, self.dataset, len(without_id), explicit)
             for i, row_id in zip(without_id, new, strict=False):
@@ -190,10 +191,7 @@ class _Request:
 
     def _merged(self, result: Upload) -> Recorded:
         """Merge the accepted rows, and record the load of this request in the history. Without rejects, this also
-        commits the transaction. With rejects, they have to be stored first.
-
-        The lock of the table is sent with the merge. So other writers of the dataset wait only for the merge and the
-        commit, and not for further round trips."""
+        commits the transaction. With rejects, they have to be stored first."""
         received, sent = len(self.rows), self.sent
         accepted = [i for i, row_id in enumerate(result.ids) if row_id is not None]
         load = RequestLoad(sent.dataset, sent.source, received, received - len(accepted), sent.correlation_id)
@@ -203,15 +201,9 @@ class _Request:
         _, *columns = zip(*(row.values for row in rows), strict=True)
         of_ids = [result.ids[i] for i in accepted]
         relation, arrays = array_rows.relation(self.dataset, [of_ids, *columns], [row.left_out for row in rows])
-        self._before_a_lock()
-        lock, upsert = merge.locking(self.dataset), merge.upserting_request(load, relation, arrays)
-        *_, recorded = self.session.run_together(lock, upsert, commit=not result.rejects)
+        upsert = merge.upserting_request(load, relation, arrays)
+        [recorded] = self.session.run_together(upsert, commit=not result.rejects)
         return load.recorded(recorded.rows)
-
-    def _before_a_lock(self) -> None:
-        """Limit the wait for the next lock to the time that is left."""
-        if self.patience.shrunk():
-            merge.wait_at_most(self.session, self.patience.left())
 
     def _store_rejects(self, rejects: Sequence[Reject], recorded: Recorded) -> None:
         """Store the reject file, and record it in the transaction, which is committed afterwards."""

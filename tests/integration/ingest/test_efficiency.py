@@ -95,11 +95,31 @@ def test_a_request_of_any_size_takes_the_same_few_statements(database_url: str, 
         {"id": i, "name": "Ann", "datetime": "2021-07-27", "department_id": 1, "job_id": 1} for i in range(1, rows + 1)
     ]
     upload(database, s3.storage, SentRows(EMPLOYEES, sent, "api"), grace=GRACE)
-    # The four round trips are BEGIN, a SELECT for each of the two parents, and the upsert, which also records the load.
-    # The lock and COMMIT take no round trips of their own, so other writers do not wait during any other round trip.
-    assert len(database.trips) == 4, database.trips
-    assert [sql.split()[0] for sql in database.trips[-1]] == ["LOCK", "WITH"]
+    # The three round trips are BEGIN, the locks of the table and of both parents, and the upsert, which also records
+    # the load and commits. Other writers of the table wait during the last two. Each further wait for a lock is limited
+    # before it.
+    assert [[sql.split("(")[0] for sql in trip] for trip in database.trips[1:]] == [
+        [
+            'LOCK TABLE "hired_employees" IN SHARE ROW EXCLUSIVE MODE',
+            "SELECT set_config",
+            'SELECT id FROM "departments" WHERE id = ANY',
+            "SELECT set_config",
+            'SELECT id FROM "jobs" WHERE id = ANY',
+            "SELECT set_config",
+        ],
+        ["WITH _new AS MATERIALIZED "],
+    ]
     database.close()
+
+
+@pytest.mark.parametrize(("timeout", "longest"), [(10.0, 9700), (0.2, 1)])
+def test_the_time_that_a_transaction_has_waited_counts(database: Database, timeout: float, longest: int) -> None:
+    with database.transaction() as session:
+        session.run("SELECT pg_sleep(0.3)")
+        session.run_together(merge.limiting_waits(timeout))
+        assert (
+            1 <= session.scalar("SELECT CAST(setting AS int) FROM pg_settings WHERE name = 'lock_timeout'") <= longest
+        )
 
 
 @pytest.mark.parametrize("rows", [10, 5000])
