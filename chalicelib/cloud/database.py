@@ -95,11 +95,6 @@ class Session:
         """
         return self._guarded(lambda: self._connection.run(sql, **params)) or []
 
-    def run_and_commit(self, sql: str, **params: Any) -> list[list[Any]]:
-        """Run the last statement of a transaction, which has parameters, and commit in the same round trip. Return the
-        rows of the statement. If the statement fails, nothing is committed."""
-        return self.run_together(Statement(sql, params), commit=True)[0].rows
-
     def run_together(self, *statements: Statement, commit: bool = False) -> list[Result]:
         """Run statements in one round trip, and return their results. If one of them fails, the statements after it do
         not run, and its error is raised as by `run`. Outside a transaction, all of them together are one transaction.
@@ -176,8 +171,8 @@ class Session:
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
         """Commit at the end of the `with` block, or roll back on any exception. `begin` may contain further
-        statements, which run at the beginning of the transaction. If the block has called `run_and_commit`, the
-        transaction has been committed already."""
+        statements, which run at the beginning of the transaction. If the block has called `run_together` with
+        `commit`, the transaction has been committed already."""
         self._transaction_limit = limit = _statement_timeout()
         self._committed = False
         try:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pg8000.exceptions import DatabaseError
 
 from chalicelib.cloud.database import Database, Session
+from chalicelib.cloud.statements import Statement
 from chalicelib.cloud.wire import verifying_tls
 from chalicelib.core import deadline
 from chalicelib.core.errors import DatabaseUnavailable, OutOfTime
@@ -272,7 +273,7 @@ def test_the_error_of_a_lost_commit_with_its_statement_says_so_too(database_url:
     def work() -> None:
         with deadline.within(1), database.transaction() as session:
             fronts[0].silence()
-            session.run_and_commit("INSERT INTO jobs VALUES (:id, 'Clerk')", id=1)
+            session.run_together(Statement("INSERT INTO jobs VALUES (:id, 'Clerk')", {"id": 1}), commit=True)
 
     with pytest.raises(OutOfTime, match="is not known"):
         work()
@@ -284,7 +285,7 @@ def test_a_statement_that_fails_before_its_commit_has_a_known_outcome(database: 
     with database.session() as session:
         session.run(f"CREATE FUNCTION pg_temp.fill(i int) RETURNS int AS $$ BEGIN {full}; END $$ LANGUAGE plpgsql")
         with pytest.raises(DatabaseUnavailable) as raised, session.transaction():
-            session.run_and_commit("SELECT pg_temp.fill(:i)", i=1)
+            session.run_together(Statement("SELECT pg_temp.fill(:i)", {"i": 1}), commit=True)
     assert raised.value.detail == "the disk of the database is full"
 
 

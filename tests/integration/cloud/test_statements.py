@@ -13,6 +13,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from chalicelib.cloud.database import Database, Session
 from chalicelib.cloud.prepared_names import MOST, OFTEN
 from chalicelib.cloud.purposes import Purpose
+from chalicelib.cloud.statements import Statement
 from chalicelib.core import deadline
 from chalicelib.core.errors import Conflict
 from chalicelib.services import services
@@ -146,6 +147,12 @@ def test_a_missing_parameter_is_named(database: Database) -> None:
 INSERT = "INSERT INTO jobs VALUES (:id, :job) RETURNING id"
 
 
+def insert_and_commit(session: Session, row_id: int) -> list[list[Any]]:
+    """Insert a job, and commit in the same round trip. Return the rows of the statement."""
+    [result] = session.run_together(Statement(INSERT, {"id": row_id, "job": "Clerk"}), commit=True)
+    return result.rows
+
+
 @pytest.mark.parametrize("prepares", [False, True])
 def test_the_last_statement_of_a_transaction_is_committed_in_the_same_round_trip(
     front: Front, database: Database, prepares: bool
@@ -155,7 +162,7 @@ def test_the_last_statement_of_a_transaction_is_committed_in_the_same_round_trip
         for n in range(1, 6):
             with session.transaction():
                 before = waits(front)
-                assert session.run_and_commit(INSERT, id=n, job="Clerk") == [[n]]
+                assert insert_and_commit(session, n) == [[n]]
                 assert jobs(database) == n, "the rows are committed before the block ends"
             assert waits(front) == before + 1
         with session.transaction():
@@ -168,7 +175,7 @@ def test_nothing_is_committed_if_the_last_statement_fails(front: Front, database
     def insert(session: Session, row_id: int) -> None:
         with session.transaction():
             session.run("INSERT INTO departments VALUES (:id, :name)", id=row_id, name="Sales")
-            session.run_and_commit(INSERT, id=1, job="Clerk")
+            insert_and_commit(session, 1)
 
     own = Database(front.url, tls="disable", purpose=Purpose(prepares=prepares))
     with closing(own), own.session() as session:
@@ -189,7 +196,7 @@ def test_a_statement_is_not_stored_if_its_commit_fails(clerk: Database, preparin
         try:
             for n in range(2, 8):
                 with pytest.raises(DatabaseError), preparing.transaction():
-                    preparing.run_and_commit(INSERT, id=n, job="Clerk")
+                    insert_and_commit(preparing, n)
             assert jobs(clerk) == 1
         finally:
             admin.run("ALTER TABLE jobs DROP CONSTRAINT once")
@@ -211,10 +218,10 @@ def test_a_statement_is_not_repeated_without_its_transaction_if_its_commit_finds
         try:
             for n in range(2, 8):
                 with preparing.transaction():
-                    preparing.run_and_commit(INSERT, id=n, job="Clerk")
+                    insert_and_commit(preparing, n)
             before = waits(front)
             with pytest.raises(Conflict), preparing.transaction():
-                preparing.run_and_commit(INSERT, id=8, job="Clerk")
+                insert_and_commit(preparing, 8)
             assert waits(front) == before + 2, "one for the beginning, and one for the statement"
         finally:
             admin.run("DROP FUNCTION outdated CASCADE")

@@ -1,6 +1,7 @@
 """Tests what loads guarantee: no rows without parents in the tables, bounded memory, and no deadlocks between loads."""
 
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,11 +15,12 @@ from chalicelib.core.errors import LockTimeout
 from chalicelib.formats.csv_layout import CsvLayout
 from chalicelib.formats.csv_reader import Reader
 from chalicelib.formats.pg_copy import text_format
+from chalicelib.ingest.rows import SentRows, Upload, upload
 from chalicelib.ingest.stager import Stager
 from chalicelib.ingest.staging_table import StagingTable, create
 from infra.local.postgres import Postgres
 from infra.local.provision import connect
-from tests.integration.landing import Landing, counts
+from tests.integration.landing import GRACE, Landing, counts
 
 EMPLOYEES = "1,Ann,2021-07-27T16:02:08Z,1,1\n2,,2021-07-27T16:02:08Z,1,1\n"
 
@@ -58,6 +60,39 @@ def test_a_parent_cannot_be_deleted_while_its_children_are_loaded(landing: Landi
     other.close()
     landing.s3.before = None
     assert counts(landing.load()) == (2, 1, 0, 0, 0, 1)
+
+
+_WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE relation = CAST('hired_employees' AS regclass) AND NOT granted"
+    " AND mode = 'ShareRowExclusiveLock'"
+)
+
+
+def test_a_request_that_waits_for_its_table_does_not_hold_its_parents(landing: Landing, database_url: str) -> None:
+    """An operator may delete children and then, in the same transaction, their parent."""
+    parents(landing)
+    landing.upload("hired_employees.csv", "1,Ann,2021-07-27T16:02:08Z,1,1\n")
+    row = {"id": 2, "name": "Bo", "datetime": "2021-07-27", "department_id": 1, "job_id": 1}
+    results: list[Upload] = []
+
+    def send() -> None:
+        sent = SentRows(DATASETS["hired_employees"], [row], "api")
+        with closing(Database(database_url, tls="disable")) as own:
+            results.append(upload(own, landing.s3.storage, sent, grace=GRACE))
+
+    request = threading.Thread(target=send)
+    with landing.database.session() as session:
+        with session.transaction():
+            session.run("DELETE FROM hired_employees WHERE department_id = 1")
+            request.start()
+            deadline = time.monotonic() + 20
+            while not session.scalar(_WAITING):
+                assert time.monotonic() < deadline
+            session.run("SET LOCAL lock_timeout = '500ms'; DELETE FROM departments WHERE id = 1")
+        request.join()
+    assert [[problem.text for problem in reject.problems] for reject in results[0].rejects] == [
+        ["department_id 1 does not exist"]
+    ]
 
 
 @pytest.mark.parametrize("may_skip", [True, False])
