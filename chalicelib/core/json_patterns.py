@@ -6,6 +6,8 @@ The expressions describe only the shape of a date. For example, 30 February matc
 
 from collections.abc import Iterable
 
+from chalicelib.core.texts import INVISIBLE
+
 
 def up_to(high: int) -> str:
     """Return a pattern for the decimal digits of a whole number from 1 to `high`. Leading zeros are allowed."""
@@ -43,8 +45,10 @@ INSTANT = (
     rf"|{_BASIC_DATE}(?:[Tt ](?:{_EXTENDED_TIME}|{_BASIC_TIME}){_ZONE})?"
 )
 MAX_REJECTED = surrounded(rf"[0-9]{{1,18}}|(?:0?[0-9]{{1,2}}(?:\.[0-9]{{1,6}})?|100(?:\.0{{1,6}})?){_WHITE}*%")
-BLANK = f"^{_WHITE}*$"
-TEXT = rf"^[^\0]*[^\0{_WHITE_CHARACTERS}][^\0]*$"
+# The rules ignore white space and invisible characters at the ends of a value.
+_IGNORED = _WHITE_CHARACTERS + "".join(c if c == "-" else f"\\u{ord(c):04x}" for c in INVISIBLE)
+BLANK = f"^[{_IGNORED}]*$"
+TEXT = rf"^[^\0]*[^\0{_IGNORED}][^\0]*$"
 
 
 def file_name(endings: Iterable[str]) -> str:

@@ -269,7 +269,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     | st.integers(MAX_ID - 1, MAX_ID + 1)
     | st.builds("{}{}{}".format, WHITE, st.integers(0, 2 * MAX_ID), WHITE)
     | st.sampled_from(["12.0", "012.000", " 7.00 ", "12.", ".0", "0.0", "12.5", f"{MAX_ID + 1}.0", 12.0, 0.0, 12.5]),
-    Kind.TEXT: st.text(max_size=20) | LONG,
+    Kind.TEXT: st.text(max_size=20) | LONG | st.sampled_from(["\xad", " \u200b\ufeff", "\u2060a", "\u202e"]),
     Kind.INSTANT: INSTANTS | st.from_regex(json_patterns.surrounded(json_patterns.INSTANT), fullmatch=True),
 }
 
